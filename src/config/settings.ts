@@ -1,0 +1,367 @@
+import { z } from 'zod';
+import { boolean, duration, hostPort, integer, keyRing, list, size, text } from './values.ts';
+
+/**
+ * Every setting there is, once: its name in a file, flag, variable, default, and sentence. `--help`,
+ * `config schema`, the reference page and the resolver all read this table.
+ */
+export interface Setting<Schema extends z.ZodType = z.ZodType> {
+  readonly schema: Schema;
+  /** Environment variable. */
+  readonly env: string;
+  /** Command-line flag without the dashes; none where a secret would show in the process list. */
+  readonly flag?: string;
+  /** As a user would write it; undefined = not set. */
+  readonly default?: string;
+  readonly doc: string;
+  /** Shown as `***` by `config`, logs and the admin API. */
+  readonly secret?: true;
+  /** May change while running (SIGHUP, Consul KV); others need a restart. */
+  readonly live?: true;
+  readonly group: 'consul' | 'listen' | 'catalog' | 'calls' | 'limits' | 'operation';
+}
+
+const setting = <Schema extends z.ZodType>(value: Setting<Schema>): Setting<Schema> => value;
+
+const second = 1000;
+const minute = 60 * second;
+const hour = 60 * minute;
+
+export const settings = {
+  // Consul: names and meanings as in Consul's own tools (api package, config of the CLI).
+  consulAddr: setting({
+    group: 'consul',
+    schema: list(),
+    env: 'CONSUL_HTTP_ADDR',
+    flag: 'consul-addr',
+    default: '127.0.0.1:8500',
+    doc: 'Consul agents, tried in turn: host:port, http(s)://… or unix://…, separated by commas.',
+  }),
+  consulToken: setting({
+    group: 'consul',
+    schema: text(),
+    env: 'CONSUL_HTTP_TOKEN',
+    secret: true,
+    doc: 'ACL token for Consul.',
+  }),
+  consulTokenFile: setting({
+    group: 'consul',
+    schema: text(),
+    env: 'CONSUL_HTTP_TOKEN_FILE',
+    flag: 'consul-token-file',
+    doc: 'File with the ACL token; read again when Consul answers 403.',
+  }),
+  consulAuth: setting({
+    group: 'consul',
+    schema: text(),
+    env: 'CONSUL_HTTP_AUTH',
+    secret: true,
+    doc: 'HTTP basic authentication for Consul, as user:password.',
+  }),
+  consulSsl: setting({
+    group: 'consul',
+    schema: boolean(),
+    env: 'CONSUL_HTTP_SSL',
+    flag: 'consul-ssl',
+    default: 'false',
+    doc: 'Speak https to addresses that name no scheme.',
+  }),
+  consulSslVerify: setting({
+    group: 'consul',
+    schema: boolean(),
+    env: 'CONSUL_HTTP_SSL_VERIFY',
+    flag: 'consul-ssl-verify',
+    default: 'true',
+    doc: "Check Consul's certificate.",
+  }),
+  consulCaCert: setting({
+    group: 'consul',
+    schema: text(),
+    env: 'CONSUL_CACERT',
+    flag: 'consul-ca-cert',
+    doc: 'File with the certificate authority of Consul.',
+  }),
+  consulCaPath: setting({
+    group: 'consul',
+    schema: text(),
+    env: 'CONSUL_CAPATH',
+    flag: 'consul-ca-path',
+    doc: 'Folder of certificate authorities of Consul.',
+  }),
+  consulClientCert: setting({
+    group: 'consul',
+    schema: text(),
+    env: 'CONSUL_CLIENT_CERT',
+    flag: 'consul-client-cert',
+    doc: 'File with the client certificate for Consul.',
+  }),
+  consulClientKey: setting({
+    group: 'consul',
+    schema: text(),
+    env: 'CONSUL_CLIENT_KEY',
+    flag: 'consul-client-key',
+    doc: 'File with the key of the client certificate for Consul.',
+  }),
+  consulTlsServerName: setting({
+    group: 'consul',
+    schema: text(),
+    env: 'CONSUL_TLS_SERVER_NAME',
+    flag: 'consul-tls-server-name',
+    doc: "Name to check Consul's certificate against.",
+  }),
+  consulNamespace: setting({
+    group: 'consul',
+    schema: text(),
+    env: 'CONSUL_NAMESPACE',
+    flag: 'consul-namespace',
+    doc: 'Namespace (Consul Enterprise).',
+  }),
+  consulPartition: setting({
+    group: 'consul',
+    schema: text(),
+    env: 'CONSUL_PARTITION',
+    flag: 'consul-partition',
+    doc: 'Admin partition (Consul Enterprise).',
+  }),
+  datacenters: setting({
+    group: 'consul',
+    schema: list(),
+    env: 'MCP_ROUTER_DATACENTERS',
+    flag: 'datacenters',
+    default: '',
+    doc: "Datacenters in failover order; empty: the agent's own.",
+  }),
+  tag: setting({
+    group: 'consul',
+    schema: text(),
+    env: 'MCP_ROUTER_TAG',
+    flag: 'tag',
+    default: 'mcp',
+    doc: 'Services with this tag are served. Case counts.',
+  }),
+  consulWait: setting({
+    group: 'consul',
+    schema: duration(second, 10 * minute),
+    env: 'MCP_ROUTER_CONSUL_WAIT',
+    flag: 'consul-wait',
+    default: '1m',
+    doc: 'How long one blocking query may wait for a change.',
+  }),
+  consulMaxQueries: setting({
+    group: 'consul',
+    schema: integer(8, 100_000),
+    env: 'MCP_ROUTER_CONSUL_MAX_QUERIES',
+    flag: 'consul-max-queries',
+    default: '128',
+    doc: "Most blocking queries at one agent; beyond, one wake-up query serves all (Consul's limit is 200 connections per client address).",
+  }),
+
+  listen: setting({
+    group: 'listen',
+    schema: hostPort(),
+    env: 'MCP_ROUTER_LISTEN',
+    flag: 'listen',
+    default: '127.0.0.1:8080',
+    doc: 'Data plane. Outside loopback needs authentication, or MCP_ROUTER_AUTH=none.',
+  }),
+  adminListen: setting({
+    group: 'listen',
+    schema: hostPort(),
+    env: 'MCP_ROUTER_ADMIN_LISTEN',
+    flag: 'admin-listen',
+    default: '127.0.0.1:8081',
+    doc: 'Admin plane: health, metrics, API. A token is required outside loopback.',
+  }),
+  adminToken: setting({
+    group: 'listen',
+    schema: text(),
+    env: 'MCP_ROUTER_ADMIN_TOKEN',
+    secret: true,
+    doc: 'Bearer token of the admin plane (health checks stay open).',
+  }),
+  auth: setting({
+    group: 'listen',
+    schema: z.enum(['none']),
+    env: 'MCP_ROUTER_AUTH',
+    flag: 'auth',
+    doc: '`none` says that the data plane is open to whoever reaches it.',
+  }),
+  allowedHosts: setting({
+    group: 'listen',
+    schema: list(),
+    env: 'MCP_ROUTER_ALLOWED_HOSTS',
+    flag: 'allowed-hosts',
+    default: '',
+    doc: 'Further Host names to answer to. On loopback only localhost is answered (DNS rebinding).',
+  }),
+  allowedOrigins: setting({
+    group: 'listen',
+    schema: list(),
+    env: 'MCP_ROUTER_ALLOWED_ORIGINS',
+    flag: 'allowed-origins',
+    default: '',
+    doc: 'Browser origins that may call, such as https://app.example.com; `*` for all. Localhost always may on loopback.',
+  }),
+
+  names: setting({
+    group: 'catalog',
+    schema: z.enum(['portable', 'dotted']),
+    env: 'MCP_ROUTER_NAMES',
+    flag: 'names',
+    default: 'portable',
+    doc: '`portable` lists github__search_code, `dotted` lists github.search_code; both are accepted on call.',
+  }),
+  pageSize: setting({
+    group: 'catalog',
+    schema: integer(1, 100_000),
+    env: 'MCP_ROUTER_PAGE_SIZE',
+    flag: 'page-size',
+    default: '10000',
+    doc: 'Most entries in one page of a list. Many clients read only the first page.',
+  }),
+  debounce: setting({
+    group: 'catalog',
+    schema: duration(0, 10 * second),
+    env: 'MCP_ROUTER_DEBOUNCE',
+    flag: 'debounce',
+    default: '100ms',
+    doc: 'How long changes are gathered before the table is built; a critical check does not wait.',
+  }),
+  probeTimeout: setting({
+    group: 'catalog',
+    schema: duration(100, 10 * minute),
+    env: 'MCP_ROUTER_PROBE_TIMEOUT',
+    flag: 'probe-timeout',
+    default: '10s',
+    doc: 'Longest silence of an instance while it is asked what it can do.',
+  }),
+  probeConcurrency: setting({
+    group: 'catalog',
+    schema: integer(1, 1000),
+    env: 'MCP_ROUTER_PROBE_CONCURRENCY',
+    flag: 'probe-concurrency',
+    default: '16',
+    doc: 'Instances asked at the same time.',
+  }),
+  probeRefresh: setting({
+    group: 'catalog',
+    schema: duration(second, 24 * hour),
+    env: 'MCP_ROUTER_PROBE_REFRESH',
+    flag: 'probe-refresh',
+    default: '5m',
+    doc: 'An instance that cannot announce changes is asked again this often.',
+  }),
+
+  connectTimeout: setting({
+    group: 'calls',
+    schema: duration(10, minute),
+    env: 'MCP_ROUTER_CONNECT_TIMEOUT',
+    flag: 'connect-timeout',
+    default: '2s',
+    doc: 'Longest wait for a TCP or TLS connection to an instance.',
+  }),
+  sessionIdle: setting({
+    group: 'calls',
+    schema: duration(second, 7 * 24 * hour),
+    env: 'MCP_ROUTER_SESSION_IDLE',
+    flag: 'session-idle',
+    default: '1h',
+    doc: 'A client session without any traffic is closed after this.',
+  }),
+  sessionMaxAge: setting({
+    group: 'calls',
+    schema: duration(minute, 365 * 24 * hour),
+    env: 'MCP_ROUTER_SESSION_MAX_AGE',
+    flag: 'session-max-age',
+    default: '168h',
+    doc: 'A client session id is refused after this and the client initializes again.',
+  }),
+
+  maxBody: setting({
+    group: 'limits',
+    schema: size(1024, 1024 ** 3),
+    env: 'MCP_ROUTER_MAX_BODY',
+    flag: 'max-body',
+    default: '4M',
+    doc: 'Largest request body.',
+  }),
+  maxListBytes: setting({
+    group: 'limits',
+    schema: size(1024, 1024 ** 3),
+    env: 'MCP_ROUTER_MAX_LIST_BYTES',
+    flag: 'max-list-bytes',
+    default: '16M',
+    doc: 'Largest set of definitions taken from one instance.',
+  }),
+  maxSessions: setting({
+    group: 'limits',
+    schema: integer(1, 10_000_000),
+    env: 'MCP_ROUTER_MAX_SESSIONS',
+    flag: 'max-sessions',
+    default: '100000',
+    doc: 'Client sessions held at one time; the longest idle one makes room.',
+  }),
+
+  secret: setting({
+    group: 'operation',
+    schema: keyRing(),
+    env: 'MCP_ROUTER_SECRET',
+    secret: true,
+    doc: 'Key ring that seals session ids: 32-byte keys in base64, separated by commas; the first seals, all open. Replicas are given the same one.',
+  }),
+  secretFile: setting({
+    group: 'operation',
+    schema: text(),
+    env: 'MCP_ROUTER_SECRET_FILE',
+    flag: 'secret-file',
+    doc: 'File with the key ring.',
+  }),
+  stateDir: setting({
+    group: 'operation',
+    schema: text(),
+    env: 'MCP_ROUTER_STATE_DIR',
+    flag: 'state-dir',
+    doc: "Folder for the key ring and the last good catalog; default: the user's state folder.",
+  }),
+  logLevel: setting({
+    group: 'operation',
+    schema: z.enum(['error', 'warn', 'info', 'debug']),
+    env: 'MCP_ROUTER_LOG_LEVEL',
+    flag: 'log-level',
+    default: 'info',
+    live: true,
+    doc: 'Least severity that is logged.',
+  }),
+  logFormat: setting({
+    group: 'operation',
+    schema: z.enum(['json', 'pretty']),
+    env: 'MCP_ROUTER_LOG_FORMAT',
+    flag: 'log-format',
+    doc: 'Default: pretty on a terminal, else json. Logs go to stderr.',
+  }),
+  register: setting({
+    group: 'operation',
+    schema: boolean(),
+    env: 'MCP_ROUTER_REGISTER',
+    flag: 'register',
+    default: 'true',
+    doc: 'Register the router itself in Consul as mcp-router; --no-register turns it off.',
+  }),
+  drainTimeout: setting({
+    group: 'operation',
+    schema: duration(0, hour),
+    env: 'MCP_ROUTER_DRAIN_TIMEOUT',
+    flag: 'drain-timeout',
+    default: '30s',
+    doc: 'How long running calls may take to finish on shutdown or when an instance is drained.',
+  }),
+} as const;
+
+export type SettingName = keyof typeof settings;
+
+/** The effective settings: one frozen value, read by everybody, written by nobody. */
+export type Settings = {
+  readonly [Name in SettingName]: (typeof settings)[Name] extends { default: string }
+    ? z.output<(typeof settings)[Name]['schema']>
+    : z.output<(typeof settings)[Name]['schema']> | undefined;
+};

@@ -1,0 +1,250 @@
+/**
+ * The nouns that rooms share. Types only: nothing here runs.
+ *
+ * Everything is deeply read-only. A value that has not changed keeps its object identity from one snapshot to
+ * the next (`===`), so that builders can reuse what they made of it.
+ */
+
+declare const brand: unique symbol;
+/** A string that may not be mixed up with another kind of string. */
+export type Branded<Name extends string> = string & { readonly [brand]: Name };
+
+/** A service's name as registered in Consul; any characters, case kept. */
+export type ServiceName = Branded<'ServiceName'>;
+/**
+ * `<datacenter>/<node>/<service id>`, each part percent-encoded. A Consul service id is unique only on its
+ * agent, so all three are needed.
+ */
+export type InstanceId = Branded<'InstanceId'>;
+/** A name as a backend spells it. */
+export type UpstreamName = Branded<'UpstreamName'>;
+/** `namespace.tool`: the name that policy, audit and metrics use; unique over the table. */
+export type CanonicalName = Branded<'CanonicalName'>;
+/** A name as clients see it: the portable or the dotted spelling; unique over the table. */
+export type PublicName = Branded<'PublicName'>;
+/** Lower-case hex SHA-256 over a canonical form. */
+export type Digest = Branded<'Digest'>;
+
+/**
+ * Something is wrong that takes nothing down: a default was used, an entry was left out.
+ * Kept beside the thing it concerns and shown by `/api/v1/services/:name`.
+ */
+export interface Problem {
+  /** Stable, upper snake case; the sentence may change, the code may not. */
+  readonly code: string;
+  /** A sentence for people, with what was used instead and the mend where one is known. */
+  readonly message: string;
+  /** Which part of the registration or of the server's answer, e.g. `mcp-timeout-ms` or `tools/search`. */
+  readonly subject?: string;
+}
+
+// ---------------------------------------------------------------------------------------------------------
+// The registry
+
+/**
+ * Consul's health, reduced: the worst of an instance's checks, node checks included.
+ * `maintenance` drains (running calls finish), `critical` ejects.
+ */
+export type InstanceState = 'passing' | 'warning' | 'critical' | 'maintenance';
+
+export interface Check {
+  readonly id: string;
+  readonly name: string;
+  readonly status: InstanceState;
+  /** What the check printed, or the reason of a maintenance; at most 512 characters are kept. */
+  readonly output: string;
+  /** True for a check of the node (it counts for every service on it). */
+  readonly ofNode: boolean;
+}
+
+export type Transport = 'streamable-http' | 'sse' | 'openapi';
+
+/** Where one instance is and how it is spoken to; its own registration decides. */
+export interface Endpoint {
+  readonly transport: Transport;
+  readonly scheme: 'http' | 'https';
+  /** A host name or an IP address, without brackets. */
+  readonly host: string;
+  readonly port: number;
+  /** Begins with `/`; percent-encoded as it goes on the wire. */
+  readonly path: string;
+  /** Name to check the certificate against, where it is not the host. */
+  readonly tlsServerName?: string;
+  /** Where the API description is, with the `openapi` transport. */
+  readonly openapiPath: string;
+}
+
+/** What `mcp-*` meta says about the service as a whole; the newest registration decides. */
+export interface ServiceSettings {
+  /** What stands before the dot; the service's name unless `mcp-namespace` is set. */
+  readonly namespace: string;
+  readonly group?: string;
+  readonly session: 'stateful' | 'stateless';
+  /** Longest silence of a running call in milliseconds; progress resets it. */
+  readonly timeoutMs: number;
+  /** Calls at one instance at a time; 0 = no limit. */
+  readonly maxConcurrency: number;
+  /** Globs over the service's own tool names. */
+  readonly toolsAllow: readonly string[];
+  readonly toolsDeny: readonly string[];
+  /** Name of an outbound credential in the router's settings; never the secret. */
+  readonly credential?: string;
+}
+
+export interface Instance {
+  readonly id: InstanceId;
+  readonly service: ServiceName;
+  readonly datacenter: string;
+  readonly node: string;
+  /** Consul's service id, unique on its agent. */
+  readonly serviceId: string;
+  readonly endpoint: Endpoint;
+  readonly state: InstanceState;
+  readonly checks: readonly Check[];
+  /** Consul's `Weights`: 1…65535 when passing, 0…65535 when warning (0 = no traffic). */
+  readonly weights: { readonly passing: number; readonly warning: number };
+  readonly tags: readonly string[];
+  readonly meta: Readonly<Record<string, string>>;
+  /** `mcp-version`: shown, and usable in canary weights. */
+  readonly version?: string;
+  /** Changes whenever the instance registers anew; what was learned of the old registration is then doubtful. */
+  readonly registration: string;
+  /** Consul's ModifyIndex of the registration; the newest of a service has the highest. */
+  readonly modifyIndex: number;
+  readonly problems: readonly Problem[];
+}
+
+/** A registration that is not served, and why: what `explain` answers from. */
+export interface Skipped {
+  readonly service: string;
+  /** Absent when the whole service is skipped. */
+  readonly serviceId?: string;
+  readonly node?: string;
+  readonly datacenter: string;
+  readonly reason: Problem;
+}
+
+/** Why an answer of Consul was not believed, or there was none. The last good instances are kept. */
+export type DoubtReason =
+  | 'not-synced' // nothing was ever learned
+  | 'unreachable' // no answer: refused, reset, timed out, cut
+  | 'refused' // 401 or 403
+  | 'rate-limited' // 429, or the connection limit
+  | 'server-error' // 5xx
+  | 'garbage' // 200 with a body that Consul would not send
+  | 'empty-at-start' // `[]` or `{}` at index <= 1: a server without a leader or state
+  | 'filtered' // the token may not see everything
+  | 'mass-disappearance'; // most of what was there is gone at once
+
+export interface RegisteredService {
+  readonly name: ServiceName;
+  readonly settings: ServiceSettings;
+  /** Sorted by id. Instances that can't be addressed are in `skipped`. */
+  readonly instances: readonly Instance[];
+  readonly skipped: readonly Skipped[];
+  /** Of the service as a whole: conflicting settings among instances. */
+  readonly problems: readonly Problem[];
+  /** Set while the instances are the last good ones and not what Consul says now. */
+  readonly doubt?: DoubtReason;
+}
+
+export interface RegistrySnapshot {
+  /** Counts up with every change. */
+  readonly version: number;
+  readonly services: ReadonlyMap<ServiceName, RegisteredService>;
+  /** Services left out as a whole (kind, tag). */
+  readonly skipped: readonly Skipped[];
+  /** Set while the list of names is the last good one; per-service doubt stands at the service. */
+  readonly doubt?: DoubtReason;
+}
+
+// ---------------------------------------------------------------------------------------------------------
+// What servers can do
+
+/** The text of a JSON value exactly as the server sent it: numbers, key order and unknown fields kept. */
+export type RawJson = Branded<'RawJson'>;
+
+/** A list item that the router names anew: a tool, a prompt, a resource or a resource template. */
+export interface ListItem {
+  /** `name` of tools and prompts, `uri` of resources, `uriTemplate` of templates. */
+  readonly key: UpstreamName;
+  readonly json: RawJson;
+  /** Where in `json` the string literal of `key` stands, quotes included. */
+  readonly keySpan: readonly [start: number, end: number];
+  /** Over the canonical form (keys sorted): spelling differences don't count. */
+  readonly digest: Digest;
+}
+
+/** Annotations as a client may believe them: absent hints have the specification's defaults. */
+export interface ToolHints {
+  readonly readOnly: boolean;
+  readonly destructive: boolean;
+  readonly idempotent: boolean;
+  readonly openWorld: boolean;
+}
+
+export interface Tool extends ListItem {
+  readonly hints: ToolHints;
+}
+
+/** Everything one server said of itself, at one moment, to a client that can do everything. */
+export interface ServerDefinition {
+  /** Over all items; instances with the same digest are interchangeable. */
+  readonly digest: Digest;
+  readonly protocolVersion: string;
+  readonly serverInfo: RawJson;
+  readonly capabilities: RawJson;
+  readonly instructions?: string;
+  /** Sorted by key, no key twice. */
+  readonly tools: readonly Tool[];
+  readonly prompts: readonly ListItem[];
+  readonly resources: readonly ListItem[];
+  readonly resourceTemplates: readonly ListItem[];
+  readonly problems: readonly Problem[];
+}
+
+/** What the router knows of one instance from asking it. */
+export type Learned =
+  | { readonly kind: 'pending' }
+  | {
+      readonly kind: 'learned';
+      readonly definition: ServerDefinition;
+      /** The server gave no session id: any request may go without one. */
+      readonly sessionless: boolean;
+    }
+  | {
+      readonly kind: 'failed';
+      readonly problem: Problem;
+      /** The last good definition of the same registration, if there was one. */
+      readonly last?: ServerDefinition;
+    };
+
+// ---------------------------------------------------------------------------------------------------------
+// Who calls
+
+export interface Identity {
+  /** Stable id of the caller: `anonymous`, a key's name, or issuer and subject of a token. */
+  readonly subject: string;
+  /** How it was proved. */
+  readonly method: 'none' | 'api-key' | 'token' | 'certificate';
+  /** Short digest that binds sealed sessions to the identity. */
+  readonly digest: string;
+}
+
+// ---------------------------------------------------------------------------------------------------------
+// Ports that observability implements
+
+export type LogFields = Readonly<Record<string, unknown>>;
+
+/** Messages are constant sentences; what varies stands in the fields. */
+export interface Log {
+  error(message: string, fields?: LogFields): void;
+  warn(message: string, fields?: LogFields): void;
+  info(message: string, fields?: LogFields): void;
+  debug(message: string, fields?: LogFields): void;
+}
+
+/** Milliseconds since some fixed moment; never goes back. */
+export type Clock = () => number;
+/** In [0, 1). */
+export type Random = () => number;
