@@ -220,6 +220,79 @@ export type Learned =
     };
 
 // ---------------------------------------------------------------------------------------------------------
+// The table: where control and data meet
+
+/** The lists of MCP. */
+export type ItemKind = 'tools' | 'prompts' | 'resources' | 'resourceTemplates';
+
+/** One tool or prompt under its public names. */
+export interface CatalogItem<Item extends ListItem = ListItem> {
+  readonly service: ServiceName;
+  readonly item: Item;
+  readonly canonical: CanonicalName;
+  readonly portable: PublicName;
+}
+
+/**
+ * What one service shows. Keeps its identity while what it shows stays the same, so whatever is made of it
+ * (bytes of a list) can be kept with it.
+ */
+export interface CatalogService {
+  readonly name: ServiceName;
+  readonly namespace: string;
+  readonly definition: ServerDefinition;
+  /** Sorted by the service's own names; after `mcp-tools-allow` and `-deny`. */
+  readonly tools: readonly CatalogItem<Tool>[];
+  readonly prompts: readonly CatalogItem[];
+}
+
+export interface Catalog {
+  /** Sorted by name. */
+  readonly services: readonly CatalogService[];
+  /** The same before name conflicts were settled: what the next build starts from. */
+  readonly claims: readonly CatalogService[];
+  /** By both spellings. */
+  readonly tools: ReadonlyMap<string, CatalogItem<Tool>>;
+  readonly prompts: ReadonlyMap<string, CatalogItem>;
+  /** Name conflicts and left-out items, by service. */
+  readonly problems: ReadonlyMap<ServiceName, readonly Problem[]>;
+}
+
+/** An instance that may take new calls, and what it can do. */
+export interface Target {
+  readonly instance: Instance;
+  readonly definition: ServerDefinition;
+  /** Any request may go without a session id. */
+  readonly sessionless: boolean;
+  /** Share of the traffic: Consul's weight for the present state; above 0. */
+  readonly weight: number;
+}
+
+/** Where calls for one service go. */
+export interface ServiceRoute {
+  readonly name: ServiceName;
+  readonly settings: ServiceSettings;
+  /** Every registered instance: sessions of one that drains go on there until they end. */
+  readonly instances: ReadonlyMap<InstanceId, Instance>;
+  /** Who may take new calls; sorted by instance id. Empty when nothing is healthy. */
+  readonly targets: readonly Target[];
+  /** What the service advertises; undefined until an instance was learned. */
+  readonly definition: ServerDefinition | undefined;
+  /**
+   * While instances differ (a rolling deploy): for each advertised item on which they do, the targets that
+   * have it as advertised. An item that is missing here is the same everywhere.
+   */
+  readonly split: Readonly<Record<ItemKind, ReadonlyMap<UpstreamName, readonly Target[]>>>;
+}
+
+/** Frozen. A request takes it once and uses nothing else, so names and addresses are of one moment. */
+export interface RoutingTable {
+  readonly version: number;
+  readonly catalog: Catalog;
+  readonly services: ReadonlyMap<ServiceName, ServiceRoute>;
+}
+
+// ---------------------------------------------------------------------------------------------------------
 // Who calls
 
 export interface Identity {
