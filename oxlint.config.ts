@@ -13,7 +13,15 @@ const rooms: Record<string, { rooms: string[]; packages: string[] }> = {
   discovery: { rooms: [], packages: ['consul', 'zod', 'node:*'] },
   upstream: {
     rooms: ['relay'],
-    packages: ['@modelcontextprotocol/**', 'undici', 'p-retry', 'lru-cache', 'node:crypto', 'node:tls'],
+    packages: [
+      '@modelcontextprotocol/**',
+      'undici',
+      'p-retry',
+      'lru-cache',
+      'node:crypto',
+      'node:tls',
+      'node:timers/promises',
+    ],
   },
   gateway: {
     rooms: ['relay', 'catalog', 'routing', 'policy', 'upstream', 'shaping'],
