@@ -63,7 +63,7 @@ export default defineConfig({
     'typescript/no-floating-promises': 'error',
     'typescript/no-misused-promises': 'error',
     'typescript/consistent-type-imports': 'error',
-    'typescript/switch-exhaustiveness-check': 'error',
+    'typescript/switch-exhaustiveness-check': ['error', { considerDefaultExhaustiveForUnions: true }],
     'typescript/prefer-readonly': 'error',
     // Brands are given by assertion at the edges; review looks at each `as`, a rule can't tell them apart.
     'typescript/no-unsafe-type-assertion': 'off',

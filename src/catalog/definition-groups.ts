@@ -52,8 +52,8 @@ const noSplit: Split = { tools: none, prompts: none, resources: none, resourceTe
  * For each advertised item on which the instances differ, who has it exactly as advertised. A call for it goes
  * nowhere else: no caller that saw one schema meets another.
  */
-export function splitTargets(lead: ServerDefinition, groups: readonly DefinitionGroup[]): Split {
-  if (groups.length <= 1) return noSplit;
+export function splitTargets(lead: ServerDefinition | undefined, groups: readonly DefinitionGroup[]): Split {
+  if (!lead || groups.length <= 1) return noSplit;
   const split = (kind: ItemKind): ReadonlyMap<UpstreamName, readonly Target[]> => {
     const digests = groups.map(
       (group) => new Map(group.definition[kind].map((item) => [item.key, item.digest])),

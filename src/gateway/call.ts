@@ -1,0 +1,458 @@
+import type { RouterError } from '../errors.ts';
+import type {
+  Clock,
+  InstanceId,
+  ItemKind,
+  Random,
+  RawJson,
+  RoutingTable,
+  ServiceName,
+  Target,
+  UpstreamName,
+} from '../model.ts';
+import { EnvelopeError, readEnvelope, type RequestEnvelope } from '../relay/envelope.ts';
+import { JSON_TYPE, SSE_TYPE } from '../relay/headers.ts';
+import { SseLimitError, SseParser } from '../relay/sse.ts';
+import type { HealthBook, Outcome } from '../routing/health-book.ts';
+import { pick } from '../routing/pick.ts';
+import type { BackendSession } from '../upstream/backend-sessions.ts';
+import type { Connections } from '../upstream/connections.ts';
+import { Exchange, type AnswerHead, type ExchangeFailure, type Receiver } from '../upstream/exchange.ts';
+import { answers, judge, resultOf, type CallResult } from './answer-check.ts';
+import * as problem from './call-errors.ts';
+import type { ClientAnswer } from './client-answer.ts';
+import type { ClientSession, RunningCall } from './client-session.ts';
+import type { Deadlines } from './deadlines.ts';
+import { toClient } from './server-messages.ts';
+
+/** Where a client's request goes, and what of it the backend shall read. */
+export interface Destination {
+  readonly service: ServiceName;
+  /** What is called, where a service's instances may differ on it. */
+  readonly item?: { readonly kind: ItemKind; readonly key: UpstreamName };
+  /** The request under the backend's own names. */
+  readonly text: string;
+  /** Executing it twice does no harm: it only reads, or it is idempotent. */
+  readonly repeatable: boolean;
+  /** For metrics and audit: a canonical name, or the method. */
+  readonly label: string;
+}
+
+export interface CallPorts {
+  readonly connections: Connections;
+  readonly book: HealthBook;
+  readonly deadlines: Deadlines;
+  readonly now: Clock;
+  readonly random: Random;
+  readonly observer: CallObserver;
+  /** For the sessions that a call has to open first. */
+  readonly handshakeTimeoutMs: number;
+}
+
+/** Told once about every call. */
+export interface CallObserver {
+  callEnded(call: CallEnd): void;
+}
+
+export interface CallEnd {
+  readonly method: string;
+  readonly label: string;
+  readonly service: ServiceName;
+  /** The last one tried. */
+  readonly instance: InstanceId | undefined;
+  readonly result: CallResult;
+  readonly attempts: number;
+  readonly durationMs: number;
+  readonly session: ClientSession;
+}
+
+const MAX_ATTEMPTS = 3;
+/** Of an answer that is no MCP answer; enough for a JSON-RPC error. */
+const MAX_REFUSAL_BYTES = 64 * 1024;
+const MAX_EVENT_BYTES = 64 * 1024 * 1024;
+
+type Body = 'none' | 'json' | 'sse' | 'refusal';
+
+/**
+ * One request of a client, from the pick to the last byte of the answer: **the hot path**. It tries instances
+ * until one takes the request, streams the answer back as it comes, and ends exactly once.
+ *
+ * What is safe to repeat (docs/architecture.md): nothing was sent; the backend said that it does not know the
+ * session; or the request only reads or is idempotent, and nothing of an answer has reached the client.
+ */
+export class Call implements Receiver, RunningCall {
+  readonly #ports: CallPorts;
+  readonly #table: RoutingTable;
+  readonly #session: ClientSession;
+  readonly #request: RequestEnvelope;
+  readonly #to: Destination;
+  readonly #answer: ClientAnswer;
+  readonly #startedAt: number;
+  readonly #timeoutMs: number;
+
+  // The present attempt.
+  #target: Target | undefined;
+  #done: ((outcome: Outcome) => void) | undefined;
+  #backend: BackendSession | undefined;
+  #exchange: Exchange | undefined;
+  #head: AnswerHead | undefined;
+  #body: Body = 'none';
+  #held: Buffer[] = [];
+  #heldBytes = 0;
+  #parser: SseParser | undefined;
+
+  // The whole call.
+  #attempts = 0;
+  readonly #tried = new Set<InstanceId>();
+  #renewed = false;
+  #lastError: RouterError | undefined;
+  /** A message of an answer has reached the client: nothing can be repeated any more. */
+  #forwarded = false;
+  #clientKeepsUp = true;
+  #over = false;
+  #lastSignAt: number;
+
+  constructor(
+    ports: CallPorts,
+    table: RoutingTable,
+    session: ClientSession,
+    request: RequestEnvelope,
+    to: Destination,
+    answer: ClientAnswer,
+  ) {
+    this.#ports = ports;
+    this.#table = table;
+    this.#session = session;
+    this.#request = request;
+    this.#to = to;
+    this.#answer = answer;
+    this.#startedAt = ports.now();
+    this.#lastSignAt = this.#startedAt;
+    this.#timeoutMs = table.services.get(to.service)?.settings.timeoutMs ?? 60_000;
+  }
+
+  start(): void {
+    this.#session.running.set(this.#request.id, this);
+    this.#ports.deadlines.add(this);
+    this.#attempt();
+  }
+
+  /** Picks an instance and sends the request, or gives up. */
+  #attempt(): void {
+    const stateful = this.#table.services.get(this.#to.service)?.settings.session !== 'stateless';
+    const pinned = stateful ? this.#session.backends.pinned(this.#to.service) : undefined;
+    const picked = pick(
+      this.#table,
+      {
+        service: this.#to.service,
+        except: this.#tried,
+        ...(this.#to.item && { item: this.#to.item }),
+        ...(stateful && { affinity: this.#session.seal.id }),
+        ...(pinned !== undefined && { pinned }),
+      },
+      this.#ports.book,
+      this.#ports.random,
+    );
+    if (picked.kind !== 'picked') {
+      this.#fail(this.#lastError ?? problem.nobody(this.#to.service, picked));
+      return;
+    }
+    this.#attempts++;
+    this.#target = picked.target;
+    this.#done = picked.done;
+    const ready = this.#session.backends.ready(picked.target);
+    if (ready) this.#send(ready);
+    else void this.#openFirst(picked.target);
+  }
+
+  async #openFirst(target: Target): Promise<void> {
+    let backend: BackendSession;
+    try {
+      backend = await this.#session.backends.open(target, this.#ports.handshakeTimeoutMs);
+    } catch (error) {
+      // Whatever happened, nothing of the call itself was sent.
+      this.#elsewhere(problem.noSession(this.#to.service, error), 'failed');
+      return;
+    }
+    if (!this.#over) this.#send(backend);
+  }
+
+  #send(backend: BackendSession): void {
+    this.#backend = backend;
+    this.#head = undefined;
+    this.#body = 'none';
+    this.#held = [];
+    this.#heldBytes = 0;
+    const { endpoint } = backend.instance;
+    this.#exchange = new Exchange(
+      this.#ports.connections.forCalls(endpoint),
+      {
+        method: 'POST',
+        path: endpoint.path,
+        headers: [...backend.headers, ...this.#answer.forwarded],
+        body: this.#to.text,
+        // Deadlines are kept here: progress resets them, a keep-alive comment does not.
+        firstByteTimeoutMs: 0,
+        idleTimeoutMs: 0,
+      },
+      this,
+    );
+  }
+
+  // --- Receiver: what the backend answers -----------------------------------------------------------------
+
+  head(head: AnswerHead): void {
+    this.#head = head;
+    this.#lastSignAt = this.#ports.now();
+    if (head.status === 200 && head.mediaType === JSON_TYPE) this.#body = 'json';
+    else if (head.status === 200 && head.mediaType === SSE_TYPE) this.#beginEvents();
+    else this.#body = 'refusal';
+  }
+
+  data(chunk: Buffer): boolean {
+    switch (this.#body) {
+      case 'json':
+        return this.#jsonData(chunk);
+      case 'sse':
+        return this.#eventData(chunk);
+      case 'refusal':
+      case 'none':
+        if (this.#heldBytes < MAX_REFUSAL_BYTES) this.#hold(chunk);
+        return true;
+    }
+  }
+
+  end(): void {
+    if (this.#over) return;
+    switch (this.#body) {
+      case 'json':
+        this.#jsonEnd();
+        return;
+      case 'sse':
+        // The answer would have ended the call.
+        this.#broken(problem.cut(this.#to.service, this.#to.repeatable), 'failed');
+        return;
+      case 'refusal':
+      case 'none':
+        this.#refused();
+    }
+  }
+
+  fail(failure: ExchangeFailure): void {
+    if (this.#over || failure.kind === 'aborted') return;
+    if (failure.sent) this.#broken(problem.failed(this.#to.service, failure, this.#to.repeatable), 'failed');
+    else this.#elsewhere(problem.unreachable(this.#to.service), 'failed');
+  }
+
+  // --- A JSON answer: passed on as it comes; one that arrives whole goes out in one write -----------------
+
+  #jsonData(chunk: Buffer): boolean {
+    this.#lastSignAt = this.#ports.now();
+    // A stream that was begun by an earlier attempt takes the answer as one event.
+    if (this.#answer.streaming) {
+      this.#hold(chunk);
+      return true;
+    }
+    if (this.#forwarded) return this.#keepingUp(this.#answer.write(chunk));
+    if (this.#held.length === 0) {
+      this.#hold(chunk);
+      return true;
+    }
+    this.#forwarded = true;
+    this.#answer.beginJson(this.#head?.contentLength);
+    for (const held of this.#held) this.#answer.write(held);
+    this.#held = [];
+    return this.#keepingUp(this.#answer.write(chunk));
+  }
+
+  #jsonEnd(): void {
+    if (this.#forwarded && !this.#answer.streaming) {
+      this.#answer.end();
+      this.#finish('answered', 'ok');
+      return;
+    }
+    const [first] = this.#held;
+    const whole = this.#held.length === 1 && first ? first : Buffer.concat(this.#held);
+    if (!answers(whole, this.#request.id)) {
+      this.#broken(problem.garbage(this.#to.service), 'failed');
+      return;
+    }
+    if (this.#answer.streaming) {
+      this.#answer.event(whole.toString());
+      this.#answer.end();
+    } else {
+      this.#answer.send(200, whole);
+    }
+    this.#finish('answered', resultOf(whole));
+  }
+
+  // --- An event stream: each message passed on at once, until the answer ----------------------------------
+
+  #beginEvents(): void {
+    this.#body = 'sse';
+    this.#parser = new SseParser((event) => this.#event(event.data), MAX_EVENT_BYTES);
+    if (this.#answer.takesStream) this.#answer.beginStream();
+  }
+
+  #eventData(chunk: Buffer): boolean {
+    try {
+      this.#parser?.push(chunk);
+    } catch (error) {
+      if (!(error instanceof EnvelopeError || error instanceof SseLimitError)) throw error;
+      this.#exchange?.abort();
+      this.#broken(problem.garbage(this.#to.service), 'failed');
+    }
+    return this.#clientKeepsUp;
+  }
+
+  #event(data: string | undefined): void {
+    // An event without data primes a client for resuming (2025-11-25, transports).
+    if (this.#over || data === undefined || data === '') return;
+    const message = readEnvelope(data);
+    this.#lastSignAt = this.#ports.now();
+    if (message.kind !== 'response') {
+      const text = this.#backend && toClient(message, this.#backend, this.#session.scope);
+      if (text === undefined || !this.#answer.takesStream) return;
+      this.#forwarded = true;
+      this.#keepingUp(this.#answer.event(text));
+      return;
+    }
+    if (message.id !== this.#request.id) return;
+    if (this.#answer.streaming) {
+      this.#answer.event(data);
+      this.#answer.end();
+    } else {
+      this.#answer.send(200, data);
+    }
+    this.#finish('answered', resultOf(data));
+  }
+
+  // --- Any other answer ------------------------------------------------------------------------------------
+
+  #refused(): void {
+    const head = this.#head;
+    const backend = this.#backend;
+    if (!head || !backend) return;
+    const text = Buffer.concat(this.#held).toString();
+    const verdict = judge(head, text, { service: this.#to.service, inSession: backend.id !== undefined });
+    switch (verdict.kind) {
+      case 'session-unknown':
+        this.#session.backends.forget(backend);
+        if (this.#renewed) this.#elsewhere(verdict.error, 'failed');
+        else this.#renew();
+        return;
+      case 'backend-error':
+        // The backend's own words about this request; that it can say them shows that it is well.
+        if (this.#answer.streaming) {
+          this.#answer.event(text);
+          this.#answer.end();
+        } else {
+          this.#answer.send(head.status, text);
+        }
+        this.#finish('answered', 'rpc-error');
+        return;
+      case 'failed':
+        this.#broken(verdict.error, 'failed');
+    }
+  }
+
+  /** The backend lost the session (a restart): the same instance again, in a new one. */
+  #renew(): void {
+    this.#renewed = true;
+    this.#settle('answered');
+    this.#attempt();
+  }
+
+  // --- How attempts and the call end -----------------------------------------------------------------------
+
+  /** The attempt may have been executed. Repeats it where that does no harm. */
+  #broken(error: RouterError, outcome: Outcome): void {
+    if (this.#over) return;
+    if (this.#to.repeatable && !this.#forwarded) this.#elsewhere(error, outcome);
+    else this.#fail(error, outcome);
+  }
+
+  /** The attempt may safely be made at another instance. */
+  #elsewhere(error: RouterError, outcome: Outcome): void {
+    if (this.#over) return;
+    this.#lastError = error;
+    if (this.#target) this.#tried.add(this.#target.instance.id);
+    this.#settle(outcome);
+    if (this.#attempts < MAX_ATTEMPTS) this.#attempt();
+    else this.#fail(error);
+  }
+
+  #fail(error: RouterError, outcome: Outcome = 'failed'): void {
+    if (this.#over) return;
+    this.#answer.fail(this.#request.id, error);
+    this.#finish(outcome, error.code);
+  }
+
+  #settle(outcome: Outcome): void {
+    this.#done?.(outcome);
+    this.#done = undefined;
+  }
+
+  #finish(outcome: Outcome, result: CallResult): void {
+    this.#over = true;
+    this.#settle(outcome);
+    this.#held = [];
+    if (this.#session.running.get(this.#request.id) === this) this.#session.running.delete(this.#request.id);
+    this.#ports.deadlines.delete(this);
+    this.#ports.observer.callEnded({
+      method: this.#request.method,
+      label: this.#to.label,
+      service: this.#to.service,
+      instance: this.#target?.instance.id,
+      result,
+      attempts: this.#attempts,
+      durationMs: this.#ports.now() - this.#startedAt,
+      session: this.#session,
+    });
+  }
+
+  // --- Endings from our side ---------------------------------------------------------------------------------
+
+  /** The client does not want the answer any more; after this it gets nothing (2025-11-25, cancellation). */
+  cancel(reason: RawJson | undefined): void {
+    if (this.#over) return;
+    this.#cancelAtBackend(reason);
+    this.#answer.beginStream();
+    this.#answer.end();
+    this.#finish('abandoned', 'cancelled');
+  }
+
+  /** Called by the deadlines now and then. */
+  checkDeadline(now: number): void {
+    if (this.#over || now - this.#lastSignAt <= this.#timeoutMs) return;
+    this.#cancelAtBackend('"timed out"' as RawJson);
+    this.#fail(problem.timedOut(this.#to.service, this.#timeoutMs), 'timed-out');
+  }
+
+  #cancelAtBackend(reason: RawJson | undefined): void {
+    this.#exchange?.abort();
+    if (!this.#backend) return;
+    const because = reason === undefined ? '' : `,"reason":${reason}`;
+    this.#session.backends.tell(
+      this.#backend,
+      `{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":${this.#request.id}${because}}}`,
+    );
+  }
+
+  #hold(chunk: Buffer): void {
+    this.#held.push(chunk);
+    this.#heldBytes += chunk.length;
+  }
+
+  /** Holds the backend back while the client is slower. */
+  #keepingUp(ok: boolean): boolean {
+    if (!ok && this.#clientKeepsUp && !this.#answer.gone) {
+      this.#clientKeepsUp = false;
+      this.#answer.onceDrained(() => {
+        this.#clientKeepsUp = true;
+        this.#exchange?.resume();
+      });
+    }
+    return this.#clientKeepsUp;
+  }
+}

@@ -1,0 +1,42 @@
+import type { Clock } from '../model.ts';
+
+export interface Deadlined {
+  /** Ends itself if it has been silent for too long. */
+  checkDeadline(now: number): void;
+}
+
+const EVERY_MS = 250;
+
+/** Looks after all running calls with one timer, instead of one timer for each. */
+export class Deadlines {
+  readonly #running = new Set<Deadlined>();
+  readonly #now: Clock;
+  #timer: NodeJS.Timeout | undefined;
+
+  constructor(now: Clock) {
+    this.#now = now;
+  }
+
+  get size(): number {
+    return this.#running.size;
+  }
+
+  add(call: Deadlined): void {
+    this.#running.add(call);
+    this.#timer ??= setInterval(() => this.#sweep(), EVERY_MS).unref();
+  }
+
+  delete(call: Deadlined): void {
+    this.#running.delete(call);
+  }
+
+  #sweep(): void {
+    if (this.#running.size === 0) {
+      clearInterval(this.#timer);
+      this.#timer = undefined;
+      return;
+    }
+    const now = this.#now();
+    for (const call of this.#running) call.checkDeadline(now);
+  }
+}

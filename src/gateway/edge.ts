@@ -1,0 +1,237 @@
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { describeError, RouterError } from '../errors.ts';
+import type { Identity, Log, RawJson, RoutingTable } from '../model.ts';
+import {
+  EnvelopeError,
+  readEnvelope,
+  type NotificationEnvelope,
+  type RequestEnvelope,
+  type ResponseEnvelope,
+} from '../relay/envelope.ts';
+import { accepts, JSON_TYPE, mediaType, SESSION_HEADER, SSE_TYPE, VERSION_HEADER } from '../relay/headers.ts';
+import { memberText } from '../relay/json-scan.ts';
+import { isLegacyVersion } from '../relay/versions.ts';
+import { readBody } from './body.ts';
+import { Call, type CallPorts } from './call.ts';
+import { ClientAnswer } from './client-answer.ts';
+import type { ClientSession } from './client-session.ts';
+import type { ClientSessions } from './client-sessions.ts';
+import { ClientStream } from './client-stream.ts';
+import { parseEndpoint, type Endpoint } from './endpoint.ts';
+import { initialize, type RouterInfo } from './initialize.ts';
+import { checkOrigin, type OriginRules } from './origin-check.ts';
+import { toBackend } from './server-messages.ts';
+import { callTool, listTools, type ListPorts } from './tools.ts';
+
+export interface EdgeOptions {
+  readonly router: RouterInfo;
+  /** The table of this moment; taken once for each request. */
+  readonly table: () => RoutingTable;
+  readonly sessions: ClientSessions;
+  readonly calls: CallPorts;
+  readonly lists: ListPorts;
+  readonly origins: OriginRules;
+  readonly authenticate: (request: IncomingMessage) => Identity;
+  readonly defaultNames: 'portable' | 'dotted';
+  readonly maxBodyBytes: number;
+  readonly keepAliveMs: number;
+  readonly log: Log;
+}
+
+/**
+ * The edge of the data plane: Streamable HTTP for revisions 2024-11-05 … 2025-11-25. Requests to MCP endpoints
+ * are handled here; `handle` says false for any other URL.
+ */
+export class Edge {
+  readonly #options: EdgeOptions;
+  #draining = false;
+
+  constructor(options: EdgeOptions) {
+    this.#options = options;
+  }
+
+  /** From now on no session is opened; running calls and open sessions go on. */
+  drain(): void {
+    this.#draining = true;
+  }
+
+  handle(request: IncomingMessage, response: ServerResponse): boolean {
+    const endpoint = parseEndpoint(request.url ?? '/');
+    if (!endpoint) return false;
+    const answer = new ClientAnswer(request, response);
+    try {
+      checkOrigin(request, this.#options.origins);
+      switch (request.method) {
+        case 'POST':
+          void this.#post(request, endpoint, answer);
+          return true;
+        case 'GET':
+          this.#get(request, response, endpoint);
+          return true;
+        case 'DELETE':
+          this.#delete(request, endpoint, answer);
+          return true;
+        default:
+          answer.setHeader('allow', 'POST, GET, DELETE');
+          throw new RouterError('METHOD_NOT_ALLOWED', 'An MCP endpoint takes POST, GET and DELETE.');
+      }
+    } catch (error) {
+      this.#fail(answer, 'null', error);
+      return true;
+    }
+  }
+
+  async #post(request: IncomingMessage, endpoint: Endpoint, answer: ClientAnswer): Promise<void> {
+    let id: RawJson | 'null' = 'null';
+    try {
+      if (mediaType(request.headers['content-type']) !== JSON_TYPE) {
+        throw new RouterError('UNSUPPORTED_MEDIA_TYPE', `Send MCP messages as ${JSON_TYPE}.`);
+      }
+      if (!accepts(request.headers.accept, JSON_TYPE)) {
+        throw new RouterError('NOT_ACCEPTABLE', `Accept must name ${JSON_TYPE} and ${SSE_TYPE}.`);
+      }
+      const text = await readBody(request, this.#options.maxBodyBytes);
+      const message = readEnvelope(text);
+      if (message.kind === 'request') id = message.id;
+      const identity = this.#options.authenticate(request);
+      if (message.kind === 'request' && message.method === 'initialize') {
+        this.#initialize(message, endpoint, identity, answer);
+        return;
+      }
+      const session = this.#session(request, endpoint, identity);
+      if (message.kind === 'request') this.#request(session, message, answer);
+      else {
+        if (message.kind === 'notification') this.#notification(session, message);
+        else this.#response(session, message);
+        answer.status(202);
+      }
+    } catch (error) {
+      this.#fail(answer, id, error);
+    }
+  }
+
+  #initialize(request: RequestEnvelope, endpoint: Endpoint, identity: Identity, answer: ClientAnswer): void {
+    if (this.#draining) {
+      throw new RouterError('DRAINING', 'This router is shutting down. Connect again to reach another one.', {
+        retryAfterMs: 1000,
+      });
+    }
+    const table = this.#options.table();
+    const { scope, path } = endpoint;
+    if (scope.kind === 'service' && !table.services.has(scope.service)) throw notFound();
+    const names = endpoint.names ?? this.#options.defaultNames;
+    initialize(
+      this.#options.router,
+      this.#options.sessions,
+      request,
+      { identity: identity.digest, path, names, scope },
+      table,
+      answer,
+    );
+  }
+
+  /** @throws {RouterError} where the headers name no session that this client may use. */
+  #session(request: IncomingMessage, endpoint: Endpoint, identity: Identity): ClientSession {
+    const version = request.headers[VERSION_HEADER];
+    if (version !== undefined && !(typeof version === 'string' && isLegacyVersion(version))) {
+      // Clients of the 2026-07-28 era take this code for a server of the session era and initialize.
+      throw new RouterError(
+        'UNSUPPORTED_VERSION',
+        'Bad Request: Unsupported protocol version. Initialize with revision 2025-11-25 or older.',
+      );
+    }
+    const sealed = request.headers[SESSION_HEADER];
+    if (typeof sealed !== 'string') {
+      throw new RouterError(
+        'SESSION_REQUIRED',
+        'Bad Request: Server not initialized. Send initialize first.',
+      );
+    }
+    return this.#options.sessions.find(sealed, identity.digest, endpoint.path, endpoint.scope);
+  }
+
+  #request(session: ClientSession, request: RequestEnvelope, answer: ClientAnswer): void {
+    const { calls, lists, table } = this.#options;
+    switch (request.method) {
+      case 'ping':
+        answer.send(200, `{"jsonrpc":"2.0","id":${request.id},"result":{}}`);
+        return;
+      case 'tools/list':
+        listTools(lists, table(), session, request, answer);
+        return;
+      case 'tools/call':
+        callTool(calls, table(), session, request, answer);
+        return;
+      default:
+        if (session.scope.kind !== 'service') {
+          throw new RouterError('METHOD_NOT_FOUND', `Method not found: ${request.method.slice(0, 128)}`);
+        }
+        new Call(
+          calls,
+          table(),
+          session,
+          request,
+          { service: session.scope.service, text: request.text, repeatable: false, label: request.method },
+          answer,
+        ).start();
+    }
+  }
+
+  #notification(session: ClientSession, message: NotificationEnvelope): void {
+    if (message.method === 'notifications/cancelled') {
+      const id = message.params && memberText(message.text, message.params, 'requestId');
+      const reason = message.params && memberText(message.text, message.params, 'reason');
+      if (id !== undefined) session.running.get(id as RawJson)?.cancel(reason as RawJson | undefined);
+      return;
+    }
+    // Each backend has had its own `initialized` when its session was opened.
+    if (message.method === 'notifications/initialized') return;
+    for (const backend of session.backends.all()) session.backends.tell(backend, message.text);
+  }
+
+  #response(session: ClientSession, message: ResponseEnvelope): void {
+    const found = toBackend(message, session.backends.all(), session.scope);
+    if (found) session.backends.tell(found.backend, found.text);
+  }
+
+  #get(request: IncomingMessage, response: ServerResponse, endpoint: Endpoint): void {
+    if (!accepts(request.headers.accept, SSE_TYPE)) {
+      throw new RouterError('NOT_ACCEPTABLE', `Accept must name ${SSE_TYPE}.`);
+    }
+    const session = this.#session(request, endpoint, this.#options.authenticate(request));
+    // A client that lost its stream opens another; the new one counts.
+    session.stream?.end();
+    const stream = new ClientStream(response, {}, this.#options.keepAliveMs, () => {
+      if (session.stream === stream) session.stream = undefined;
+    });
+    session.stream = stream;
+  }
+
+  #delete(request: IncomingMessage, endpoint: Endpoint, answer: ClientAnswer): void {
+    const session = this.#session(request, endpoint, this.#options.authenticate(request));
+    this.#options.sessions.end(session);
+    answer.status(200);
+  }
+
+  #fail(answer: ClientAnswer, id: RawJson | 'null', error: unknown): void {
+    answer.fail(id, this.#asRouterError(error));
+  }
+
+  #asRouterError(error: unknown): RouterError {
+    if (error instanceof RouterError) return error;
+    if (error instanceof EnvelopeError) {
+      return error.kind === 'parse'
+        ? new RouterError('PARSE_ERROR', `Parse error: ${error.message}`)
+        : new RouterError('INVALID_REQUEST', `Invalid request: ${error.message}`);
+    }
+    this.#options.log.error('request failed inside the router', { error: describeError(error) });
+    return new RouterError('INTERNAL', 'The router failed on this request. Its log says why.');
+  }
+}
+
+export function notFound(): RouterError {
+  return new RouterError(
+    'NOT_FOUND',
+    'Nothing is served here. MCP endpoints: /mcp and /services/<service>/mcp.',
+  );
+}

@@ -1,0 +1,113 @@
+import { RouterError } from '../errors.ts';
+import type { RawJson, RoutingTable } from '../model.ts';
+import { resultResponse, type RequestEnvelope } from '../relay/envelope.ts';
+import { SESSION_HEADER } from '../relay/headers.ts';
+import { isObject, memberString, memberText, scanObject } from '../relay/json-scan.ts';
+import { negotiate } from '../relay/versions.ts';
+import type { ClientAnswer } from './client-answer.ts';
+import type { Scope } from './client-session.ts';
+import type { ClientSessions } from './client-sessions.ts';
+import type { SessionSeal } from './sealed-id.ts';
+
+export interface RouterInfo {
+  readonly name: string;
+  readonly version: string;
+}
+
+/** All of it stands in the session id, a header of every request. */
+const MAX_CLIENT_INFO_BYTES = 512;
+const MAX_CAPABILITIES_BYTES = 2048;
+
+/**
+ * `initialize` at an endpoint that merges services. The capabilities are what the router can do, not the union
+ * of the moment: they are fixed for the session, services come and go.
+ */
+export function initialize(
+  router: RouterInfo,
+  sessions: ClientSessions,
+  request: RequestEnvelope,
+  at: Pick<SessionSeal, 'identity' | 'path' | 'names'> & { readonly scope: Scope },
+  table: RoutingTable,
+  answer: ClientAnswer,
+): void {
+  const { scope, ...place } = at;
+  const introduced = readIntroduction(request);
+  const session = sessions.create({ ...place, ...introduced }, scope);
+  answer.setHeader(SESSION_HEADER, session.sealed);
+  answer.send(
+    200,
+    resultResponse(request.id, initializeResult(router, introduced.protocolVersion, scope, table)),
+  );
+}
+
+/**
+ * What a client says of itself.
+ * @throws {RouterError} INVALID_PARAMS
+ */
+export function readIntroduction(
+  request: RequestEnvelope,
+): Pick<SessionSeal, 'protocolVersion' | 'clientInfo' | 'capabilities'> {
+  const { params, text } = request;
+  const asked = params && memberString(text, params, 'protocolVersion');
+  if (asked === undefined) {
+    throw new RouterError(
+      'INVALID_PARAMS',
+      'initialize needs "protocolVersion", "capabilities" and "clientInfo".',
+    );
+  }
+  const capabilities = objectText(params && memberText(text, params, 'capabilities'));
+  if (capabilities.length > MAX_CAPABILITIES_BYTES) {
+    throw new RouterError('INVALID_PARAMS', `"capabilities" may have ${MAX_CAPABILITIES_BYTES} bytes here.`);
+  }
+  const clientInfo = objectText(params && memberText(text, params, 'clientInfo'));
+  return { protocolVersion: negotiate(asked), capabilities, clientInfo: shortInfo(clientInfo) };
+}
+
+function objectText(value: string | undefined): RawJson {
+  return (value !== undefined && isObject(value, 0) ? value : '{}') as RawJson;
+}
+
+/** Name and version are enough for a backend; icons and the like would make the session id too long. */
+function shortInfo(info: RawJson): RawJson {
+  const members = scanObject(info, 0);
+  const name = memberString(info, members, 'name') ?? 'unknown';
+  const version = memberString(info, members, 'version') ?? '0';
+  if (
+    Buffer.byteLength(info) <= MAX_CLIENT_INFO_BYTES &&
+    members.keys.includes('name') &&
+    members.keys.includes('version')
+  ) {
+    return info;
+  }
+  return JSON.stringify({ name: name.slice(0, 128), version: version.slice(0, 64) }) as RawJson;
+}
+
+function initializeResult(
+  router: RouterInfo,
+  protocolVersion: string,
+  scope: Scope,
+  table: RoutingTable,
+): string {
+  if (scope.kind === 'service') {
+    const definition = table.services.get(scope.service)?.definition;
+    if (!definition) {
+      throw new RouterError('NO_HEALTHY_INSTANCE', `${scope.service} is not ready. Try again in a moment.`, {
+        service: scope.service,
+        retryAfterMs: 1000,
+      });
+    }
+    const instructions =
+      definition.instructions === undefined
+        ? ''
+        : `,"instructions":${JSON.stringify(definition.instructions)}`;
+    return (
+      `{"protocolVersion":"${protocolVersion}","capabilities":${definition.capabilities},` +
+      `"serverInfo":${definition.serverInfo}${instructions}}`
+    );
+  }
+  return JSON.stringify({
+    protocolVersion,
+    capabilities: { tools: { listChanged: true } },
+    serverInfo: { name: router.name, version: router.version },
+  });
+}

@@ -1,0 +1,139 @@
+import type { Catalog, CatalogItem, CatalogService, ServiceName } from '../model.ts';
+
+/** How names are spelled in a list: two public spellings, or the service's own. */
+export type Spelling = 'portable' | 'dotted' | 'own';
+
+/** Which part of the catalog a list shows, and how. */
+export interface ListView {
+  readonly kind: 'tools' | 'prompts';
+  readonly spelling: Spelling;
+  /** Only this service; undefined for all. */
+  readonly service?: ServiceName;
+}
+
+/** A page, ready for the wire: the items with commas between them. */
+export interface Page {
+  readonly items: Buffer;
+  /** Where the next page begins; undefined on the last one. */
+  readonly next: Position | undefined;
+}
+
+/** Behind which item a page begins. Names, not numbers: it stays right while services come and go. */
+export interface Position {
+  readonly service: string;
+  readonly key: string;
+}
+
+const COMMA = Buffer.from(',');
+const EMPTY = Buffer.alloc(0);
+
+interface Fragment {
+  readonly keys: readonly string[];
+  readonly chunks: readonly Buffer[];
+  readonly joined: Buffer;
+}
+
+/**
+ * Lists as bytes, made once for each service that changed and kept as long as its catalog entry lives; a whole
+ * list is made once for each catalog.
+ */
+export class ListBytes {
+  readonly #fragments = new WeakMap<CatalogService, Map<string, Fragment>>();
+  readonly #whole = new WeakMap<Catalog, Map<string, Buffer>>();
+
+  page(catalog: Catalog, view: ListView, after: Position | undefined, size: number): Page {
+    const services = select(catalog, view);
+    const count = services.reduce((sum, service) => sum + service[view.kind].length, 0);
+    if (after === undefined && count <= size)
+      return { items: this.#all(catalog, view, services), next: undefined };
+    return this.#part(services, view, after, size);
+  }
+
+  #all(catalog: Catalog, view: ListView, services: readonly CatalogService[]): Buffer {
+    const known = this.#whole.get(catalog) ?? new Map<string, Buffer>();
+    this.#whole.set(catalog, known);
+    const name = `${view.kind} ${view.spelling} ${view.service ?? ''}`;
+    let bytes = known.get(name);
+    if (bytes === undefined) {
+      bytes = join(services.map((service) => this.#fragment(service, view).joined));
+      known.set(name, bytes);
+    }
+    return bytes;
+  }
+
+  #part(
+    services: readonly CatalogService[],
+    view: ListView,
+    after: Position | undefined,
+    size: number,
+  ): Page {
+    const chunks: Buffer[] = [];
+    let last: Position | undefined;
+    for (const service of services) {
+      if (after && service.name < after.service) continue;
+      const { keys, chunks: own } = this.#fragment(service, view);
+      for (const [at, key] of keys.entries()) {
+        if (after && service.name === after.service && key <= after.key) continue;
+        if (chunks.length === size) return { items: join(chunks), next: last };
+        chunks.push(own[at] ?? EMPTY);
+        last = { service: service.name, key };
+      }
+    }
+    return { items: join(chunks), next: undefined };
+  }
+
+  #fragment(service: CatalogService, view: ListView): Fragment {
+    const known = this.#fragments.get(service) ?? new Map<string, Fragment>();
+    this.#fragments.set(service, known);
+    const name = `${view.kind} ${view.spelling}`;
+    let fragment = known.get(name);
+    if (fragment === undefined) {
+      const items = service[view.kind];
+      const chunks = items.map((entry) => Buffer.from(named(entry, view.spelling)));
+      fragment = { keys: items.map((entry) => entry.item.key), chunks, joined: join(chunks) };
+      known.set(name, fragment);
+    }
+    return fragment;
+  }
+}
+
+function select(catalog: Catalog, view: ListView): readonly CatalogService[] {
+  return view.service === undefined
+    ? catalog.services
+    : catalog.services.filter((service) => service.name === view.service);
+}
+
+/** The item's own text with only its name changed. */
+function named(entry: CatalogItem, spelling: Spelling): string {
+  const { json, keySpan } = entry.item;
+  if (spelling === 'own') return json;
+  const name = spelling === 'dotted' ? entry.canonical : entry.portable;
+  return json.slice(0, keySpan[0]) + JSON.stringify(name) + json.slice(keySpan[1]);
+}
+
+function join(chunks: readonly Buffer[]): Buffer {
+  const parts: Buffer[] = [];
+  for (const chunk of chunks) {
+    if (chunk.length === 0) continue;
+    if (parts.length > 0) parts.push(COMMA);
+    parts.push(chunk);
+  }
+  return parts.length === 1 ? (parts[0] ?? EMPTY) : Buffer.concat(parts);
+}
+
+/** Opaque to clients; says which item the page before ended with. */
+export function encodeCursor(position: Position): string {
+  return Buffer.from(JSON.stringify([1, position.service, position.key])).toString('base64url');
+}
+
+/** Undefined for anything that `encodeCursor` did not make. */
+export function decodeCursor(cursor: string): Position | undefined {
+  try {
+    const parsed: unknown = JSON.parse(Buffer.from(cursor, 'base64url').toString());
+    if (!Array.isArray(parsed) || parsed.length !== 3 || parsed[0] !== 1) return undefined;
+    const [, service, key] = parsed as unknown[];
+    return typeof service === 'string' && typeof key === 'string' ? { service, key } : undefined;
+  } catch {
+    return undefined;
+  }
+}
