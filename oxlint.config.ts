@@ -28,7 +28,7 @@ const rooms: Record<string, { rooms: string[]; packages: string[] }> = {
     packages: ['express', 'lru-cache', 'node:http', 'node:crypto', 'node:net'],
   },
   observability: { rooms: [], packages: ['winston', 'prom-client', 'node:*'] },
-  admin: { rooms: [], packages: ['express', 'node:http'] },
+  admin: { rooms: [], packages: ['express', 'node:http', 'node:crypto'] },
   sidecar: { rooms: [], packages: ['@modelcontextprotocol/**', 'express', 'node:*'] },
 };
 

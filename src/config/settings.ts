@@ -21,7 +21,8 @@ export interface Setting<Schema extends z.ZodType = z.ZodType> {
   readonly group: 'consul' | 'listen' | 'catalog' | 'calls' | 'limits' | 'operation';
 }
 
-const setting = <Schema extends z.ZodType>(value: Setting<Schema>): Setting<Schema> => value;
+/** Keeps the exact type: whether there is a default decides whether the value can be undefined. */
+const setting = <const One extends Setting>(value: One): One => value;
 
 const second = 1000;
 const minute = 60 * second;
@@ -250,6 +251,15 @@ export const settings = {
     flag: 'probe-refresh',
     default: '5m',
     doc: 'An instance that cannot announce changes is asked again this often.',
+  }),
+
+  unhealthyGrace: setting({
+    group: 'catalog',
+    schema: duration(0, 24 * hour),
+    env: 'MCP_ROUTER_UNHEALTHY_GRACE',
+    flag: 'unhealthy-grace',
+    default: '30s',
+    doc: 'How long the tools of a service without a healthy instance stay listed.',
   }),
 
   connectTimeout: setting({

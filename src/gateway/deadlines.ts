@@ -10,6 +10,7 @@ const EVERY_MS = 250;
 /** Looks after all running calls with one timer, instead of one timer for each. */
 export class Deadlines {
   readonly #running = new Set<Deadlined>();
+  readonly #onIdle: (() => void)[] = [];
   readonly #now: Clock;
   #timer: NodeJS.Timeout | undefined;
 
@@ -28,6 +29,20 @@ export class Deadlines {
 
   delete(call: Deadlined): void {
     this.#running.delete(call);
+    if (this.#running.size > 0) return;
+    for (const resolve of this.#onIdle.splice(0)) resolve();
+  }
+
+  /** Resolves when no call is running, or after `timeoutMs`. */
+  idle(timeoutMs: number): Promise<void> {
+    if (this.#running.size === 0) return Promise.resolve();
+    return new Promise((resolve) => {
+      const timer = setTimeout(resolve, timeoutMs);
+      this.#onIdle.push(() => {
+        clearTimeout(timer);
+        resolve();
+      });
+    });
   }
 
   #sweep(): void {

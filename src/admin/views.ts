@@ -1,0 +1,164 @@
+import type {
+  CatalogItem,
+  Instance,
+  Learned,
+  Problem,
+  RegisteredService,
+  RegistrySnapshot,
+  RoutingTable,
+  ServiceRoute,
+} from '../model.ts';
+
+/** JSON shapes of the admin API, made from the table and the registry of one moment. */
+
+export interface LoadOf {
+  inFlight(instance: Instance['id']): number;
+  latencyMs(instance: Instance['id']): number | undefined;
+}
+
+export interface Moment {
+  readonly table: RoutingTable;
+  readonly snapshot: RegistrySnapshot | undefined;
+  readonly learned: (instance: Instance) => Learned;
+  readonly load: LoadOf;
+}
+
+export function catalogView({ table }: Pick<Moment, 'table'>): unknown {
+  const items = (entries: readonly CatalogItem[]): unknown[] =>
+    entries.map(({ service, item, canonical, portable }) => ({
+      name: portable,
+      canonical,
+      service,
+      original: item.key,
+      definition: JSON.parse(item.json) as unknown,
+    }));
+  return {
+    version: table.version,
+    tools: items(table.catalog.services.flatMap((service) => service.tools)),
+    prompts: items(table.catalog.services.flatMap((service) => service.prompts)),
+  };
+}
+
+export function servicesView(moment: Moment): unknown {
+  const services = [...(moment.snapshot?.services.values() ?? [])];
+  return {
+    version: moment.table.version,
+    ...(moment.snapshot?.doubt !== undefined && { stale: moment.snapshot.doubt }),
+    services: services.map((service) => {
+      const route = moment.table.services.get(service.name);
+      return {
+        name: service.name,
+        namespace: service.settings.namespace,
+        instances: countStates(service),
+        healthy: route?.targets.length ?? 0,
+        tools: toolCount(moment.table, service.name),
+        problems: allProblems(service, moment).length,
+        ...(service.doubt !== undefined && { stale: service.doubt }),
+      };
+    }),
+    skipped: moment.snapshot?.skipped ?? [],
+  };
+}
+
+/** Everything that is known of one service; undefined for one that Consul does not have. */
+export function serviceView(name: string, moment: Moment): unknown {
+  const service = [...(moment.snapshot?.services.values() ?? [])].find((entry) => entry.name === name);
+  if (!service) {
+    const skipped = moment.snapshot?.skipped.filter((entry) => entry.service === name) ?? [];
+    return skipped.length > 0 ? { name, served: false, skipped } : undefined;
+  }
+  const route = moment.table.services.get(service.name);
+  const shown = moment.table.catalog.services.find((entry) => entry.name === name);
+  return {
+    name,
+    served: true,
+    settings: service.settings,
+    ...(service.doubt !== undefined && { stale: service.doubt }),
+    problems: allProblems(service, moment),
+    instances: service.instances.map((instance) => instanceView(instance, route, moment)),
+    skipped: service.skipped,
+    tools:
+      shown?.tools.map((entry) => ({
+        name: entry.portable,
+        canonical: entry.canonical,
+        original: entry.item.key,
+      })) ?? [],
+    prompts:
+      shown?.prompts.map((entry) => ({
+        name: entry.portable,
+        canonical: entry.canonical,
+        original: entry.item.key,
+      })) ?? [],
+  };
+}
+
+function instanceView(instance: Instance, route: ServiceRoute | undefined, moment: Moment): unknown {
+  const learned = moment.learned(instance);
+  const target = route?.targets.find((entry) => entry.instance.id === instance.id);
+  return {
+    id: instance.id,
+    datacenter: instance.datacenter,
+    node: instance.node,
+    serviceId: instance.serviceId,
+    endpoint: instance.endpoint,
+    state: instance.state,
+    checks: instance.checks,
+    weights: instance.weights,
+    version: instance.version ?? null,
+    receivesCalls: target !== undefined,
+    weight: target?.weight ?? 0,
+    inFlight: moment.load.inFlight(instance.id),
+    latencyMs: moment.load.latencyMs(instance.id) ?? null,
+    probe: probeView(learned),
+    problems: instance.problems,
+  };
+}
+
+function probeView(learned: Learned): unknown {
+  switch (learned.kind) {
+    case 'pending':
+      return { result: 'pending' };
+    case 'failed':
+      return { result: 'failed', reason: learned.problem, hasEarlierDefinition: learned.last !== undefined };
+    case 'learned': {
+      const { definition } = learned;
+      return {
+        result: 'learned',
+        digest: definition.digest,
+        protocolVersion: definition.protocolVersion,
+        server: JSON.parse(definition.serverInfo) as unknown,
+        tools: definition.tools.length,
+        prompts: definition.prompts.length,
+        resources: definition.resources.length,
+      };
+    }
+  }
+}
+
+/** Of the registration, of its instances, of what they list, and of names. */
+export function allProblems(service: RegisteredService, moment: Moment): readonly Problem[] {
+  const problems: Problem[] = [...service.problems, ...service.skipped.map((entry) => entry.reason)];
+  for (const instance of service.instances) {
+    problems.push(...instance.problems);
+    const learned = moment.learned(instance);
+    if (learned.kind === 'failed') problems.push(learned.problem);
+    else if (learned.kind === 'learned') problems.push(...learned.definition.problems);
+  }
+  problems.push(...(moment.table.catalog.problems.get(service.name) ?? []));
+  // Instances of one service repeat each other.
+  return [
+    ...new Map(
+      problems.map((problem) => [`${problem.code} ${problem.subject ?? ''} ${problem.message}`, problem]),
+    ).values(),
+  ];
+}
+
+export function countStates(service: RegisteredService): Record<string, number> {
+  const counts: Record<string, number> = { passing: 0, warning: 0, critical: 0, maintenance: 0 };
+  for (const instance of service.instances) counts[instance.state] = (counts[instance.state] ?? 0) + 1;
+  return counts;
+}
+
+function toolCount(table: RoutingTable, name: string): number {
+  return table.catalog.services.find((entry) => entry.name === name)?.tools.length ?? 0;
+}

@@ -1,0 +1,293 @@
+import { createServer, type Server } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { adminApp } from './admin/admin-api.ts';
+import {
+  allProblems,
+  catalogView,
+  countStates,
+  serviceView,
+  servicesView,
+  type Moment,
+} from './admin/views.ts';
+import { isLoopback, type HostPort } from './config/values.ts';
+import type { Settings } from './config/settings.ts';
+import { RouterError } from './errors.ts';
+import { ClientSessions } from './gateway/client-sessions.ts';
+import { Deadlines } from './gateway/deadlines.ts';
+import { Edge, notFound } from './gateway/edge.ts';
+import { ListBytes } from './gateway/list-bytes.ts';
+import { Notices } from './gateway/notices.ts';
+import { Sealer } from './gateway/sealed-id.ts';
+import type { Identity, Log, RawJson, RegistrySnapshot } from './model.ts';
+import { Metrics } from './observability/metrics.ts';
+import { Reconciler } from './reconciler.ts';
+import { errorResponse } from './relay/envelope.ts';
+import { HealthBook } from './routing/health-book.ts';
+import { tableDifference } from './table-difference.ts';
+import { Connections } from './upstream/connections.ts';
+import { Prober } from './upstream/prober.ts';
+import { name, version } from './version.ts';
+
+/** Where snapshots of the registry come from. */
+export interface RegistryPort {
+  start(): void;
+  stop(): Promise<void>;
+  status(): RegistryStatus;
+}
+
+export interface RegistryStatus {
+  readonly synced: boolean;
+  readonly queries: number;
+  readonly datacenters: readonly {
+    readonly name: string;
+    /** Milliseconds since something was believed; undefined before the first time. */
+    readonly lastContactMs: number | undefined;
+    readonly doubt: string | undefined;
+  }[];
+}
+
+export interface RouterParts {
+  readonly log: Log;
+  readonly keyRing: readonly Uint8Array[];
+  readonly registry: (
+    onSnapshot: (snapshot: RegistrySnapshot) => void,
+    onError: (reason: string) => void,
+  ) => RegistryPort;
+}
+
+export interface Router {
+  readonly data: HostPort;
+  readonly admin: HostPort;
+  /** Readiness off, running calls finish within the drain time, then everything closes. */
+  stop(): Promise<void>;
+}
+
+const KEEP_ALIVE_MS = 15_000;
+const SWEEP_MS = 10_000;
+const HEADERS_TIMEOUT_MS = 15_000;
+const REQUEST_TIMEOUT_MS = 60_000;
+
+const anonymous: Identity = { subject: 'anonymous', method: 'none', digest: 'anonymous' };
+
+/** Builds every part, by hand and in order: the one place to read to know what exists. */
+export async function startRouter(settings: Settings, parts: RouterParts): Promise<Router> {
+  const { log } = parts;
+  const now = (): number => performance.now();
+  const random = Math.random;
+
+  // Backends.
+  const connections = new Connections({ connectTimeoutMs: settings.connectTimeout });
+  const prober = new Prober({
+    connections,
+    clientInfo: JSON.stringify({ name, version }) as RawJson,
+    concurrency: settings.probeConcurrency,
+    timeoutMs: settings.probeTimeout,
+    maxListBytes: settings.maxListBytes,
+    refreshMs: settings.probeRefresh,
+    onLearned: () => reconciler.onLearned(),
+    onLook: (result, durationMs) => metrics.lookEnded(result, durationMs),
+    log,
+    now,
+    random,
+  });
+
+  // The table.
+  const book = new HealthBook(now);
+  const reconciler = new Reconciler({
+    debounceMs: settings.debounce,
+    graceMs: settings.unhealthyGrace,
+    learned: (instance) => prober.learned(instance),
+    learn: (services) => prober.update(services),
+    onSwap: (next, previous) => {
+      const instances = new Map([...next.services.values()].flatMap((route) => [...route.instances]));
+      book.prune(instances);
+      connections.retain([...instances.values()].map((instance) => instance.endpoint));
+      notices.catalogChanged(next.catalog);
+      metrics.tableSwapped();
+      log.info('table changed', tableDifference(next, previous));
+    },
+    log,
+    now,
+  });
+  const moment = (): Moment => ({
+    table: reconciler.table,
+    snapshot: reconciler.snapshot,
+    learned: (instance) => prober.learned(instance),
+    load: book,
+  });
+
+  // The data plane.
+  const sessions = new ClientSessions({
+    sealer: new Sealer(parts.keyRing),
+    connections,
+    maxSessions: settings.maxSessions,
+    idleMs: settings.sessionIdle,
+    maxAgeMs: settings.sessionMaxAge,
+    wallClock: Date.now,
+    now,
+  });
+  const notices = new Notices(() => sessions.all(), reconciler.table.catalog);
+  const deadlines = new Deadlines(now);
+  const edge = new Edge({
+    router: { name, version },
+    table: () => reconciler.table,
+    sessions,
+    calls: {
+      connections,
+      book,
+      deadlines,
+      now,
+      random,
+      handshakeTimeoutMs: settings.probeTimeout,
+      observer: {
+        callEnded: (call) => metrics.callEnded(call.service, call.result, call.attempts, call.durationMs),
+      },
+    },
+    lists: { lists: new ListBytes(), pageSize: settings.pageSize },
+    origins: {
+      loopback: isLoopback(settings.listen.host),
+      allowedHosts: settings.allowedHosts,
+      allowedOrigins: settings.allowedOrigins,
+    },
+    authenticate: () => anonymous,
+    defaultNames: settings.names,
+    maxBodyBytes: settings.maxBody,
+    keepAliveMs: KEEP_ALIVE_MS,
+    log,
+  });
+
+  // The registry and what is told of it.
+  const registry = parts.registry(
+    (snapshot) => reconciler.onSnapshot(snapshot),
+    (reason) => metrics.consulError(reason),
+  );
+  const metrics = new Metrics({
+    tableVersion: () => reconciler.table.version,
+    services: () => reconciler.table.services.size,
+    tools: () => reconciler.table.catalog.services.reduce((sum, service) => sum + service.tools.length, 0),
+    instances: () => instanceCounts(moment()),
+    problems: () => problemCounts(moment()),
+    sessions: () => sessions.size,
+    runningCalls: () => deadlines.size,
+    consulQueries: () => registry.status().queries,
+    consulAgeSeconds: () =>
+      new Map(registry.status().datacenters.map((dc) => [dc.name, (dc.lastContactMs ?? Number.NaN) / 1000])),
+    consulUp: () =>
+      new Map(registry.status().datacenters.map((dc) => [dc.name, dc.doubt === undefined ? 1 : 0])),
+  });
+
+  let draining = false;
+  const dataServer = createServer(
+    { headersTimeout: HEADERS_TIMEOUT_MS, requestTimeout: REQUEST_TIMEOUT_MS },
+    (request, response) => {
+      if (edge.handle(request, response)) return;
+      const error = notFound();
+      response
+        .writeHead(error.httpStatus, { 'content-type': 'application/json' })
+        .end(errorResponse('null', error.toRpc()));
+    },
+  );
+  const adminServer = createServer(
+    adminApp(
+      {
+        version,
+        ready: () => readiness(registry.status(), draining, reconciler.table.version),
+        metrics: async () => ({ contentType: metrics.contentType, text: await metrics.page() }),
+        catalog: () => catalogView(moment()),
+        services: () => servicesView(moment()),
+        service: (service) => serviceView(service, moment()),
+        sessions: () => ({ open: sessions.size }),
+      },
+      { token: settings.adminToken },
+    ),
+  );
+  const data = await listen(dataServer, settings.listen, 'MCP_ROUTER_LISTEN');
+  const admin = await listen(adminServer, settings.adminListen, 'MCP_ROUTER_ADMIN_LISTEN');
+  const sweeper = setInterval(() => sessions.sweep(), SWEEP_MS).unref();
+  registry.start();
+  log.info('router started', { version, data: show(data), admin: show(admin) });
+
+  return {
+    data,
+    admin,
+    async stop() {
+      draining = true;
+      edge.drain();
+      log.info('shutting down: waiting for running calls', {
+        calls: deadlines.size,
+        atMostMs: settings.drainTimeout,
+      });
+      dataServer.close();
+      await deadlines.idle(settings.drainTimeout);
+      clearInterval(sweeper);
+      notices.stop();
+      reconciler.stop();
+      await registry.stop();
+      await Promise.all([sessions.close(), prober.close()]);
+      dataServer.closeAllConnections();
+      adminServer.close();
+      adminServer.closeAllConnections();
+      await connections.destroy();
+      log.info('router stopped');
+    },
+  };
+}
+
+/** @throws {RouterError} WRONG_SETTINGS where the address can't be listened on. */
+function listen(server: Server, at: HostPort, setting: string): Promise<HostPort> {
+  return new Promise((resolve, reject) => {
+    server.once('error', (error) => {
+      reject(
+        new RouterError(
+          'WRONG_SETTINGS',
+          `Cannot listen on ${show(at)}. Free it or set ${setting}.`,
+          {},
+          error,
+        ),
+      );
+    });
+    server.listen(at.port, at.host, () => {
+      const address = server.address() as AddressInfo;
+      resolve({ host: at.host, port: address.port });
+    });
+  });
+}
+
+function show({ host, port }: HostPort): string {
+  return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
+}
+
+function readiness(
+  registry: RegistryStatus,
+  draining: boolean,
+  tableVersion: number,
+): { ready: boolean; body: Record<string, unknown> } {
+  const stale = registry.datacenters.filter((dc) => dc.doubt !== undefined);
+  const ready = registry.synced && !draining;
+  return {
+    ready,
+    body: {
+      status: draining ? 'draining' : registry.synced ? 'ready' : 'waiting for the first answers of Consul',
+      table: tableVersion,
+      ...(stale.length > 0 && { stale: Object.fromEntries(stale.map((dc) => [dc.name, dc.doubt])) }),
+    },
+  };
+}
+
+function instanceCounts(moment: Moment): ReadonlyMap<string, number> {
+  const totals = new Map<string, number>();
+  for (const service of moment.snapshot?.services.values() ?? []) {
+    for (const [state, count] of Object.entries(countStates(service))) {
+      totals.set(state, (totals.get(state) ?? 0) + count);
+    }
+  }
+  return totals;
+}
+
+function problemCounts(moment: Moment): ReadonlyMap<string, number> {
+  const totals = new Map<string, number>();
+  for (const service of moment.snapshot?.services.values() ?? []) {
+    for (const { code } of allProblems(service, moment)) totals.set(code, (totals.get(code) ?? 0) + 1);
+  }
+  return totals;
+}

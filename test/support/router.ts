@@ -1,0 +1,80 @@
+import { randomBytes } from 'node:crypto';
+import { resolveSettings } from '../../src/config/resolve.ts';
+import { startRouter, type Router } from '../../src/main.ts';
+import type {
+  Instance,
+  Log,
+  LogFields,
+  RegisteredService,
+  RegistrySnapshot,
+  ServiceName,
+} from '../../src/model.ts';
+import { instance, service, settings } from './model.ts';
+
+/** A router whose registry is moved by hand: everything behind it is real. */
+export interface HandRouter {
+  readonly url: string;
+  readonly adminUrl: string;
+  readonly logs: { level: string; message: string; fields: LogFields | undefined }[];
+  /** Says what is registered from now on. */
+  register(...services: RegisteredService[]): void;
+  stop(): Promise<void>;
+}
+
+export async function startHandRouter(
+  flags: Record<string, unknown> = {},
+  keyRing: readonly Uint8Array[] = [randomBytes(32)],
+): Promise<HandRouter> {
+  const resolved = resolveSettings({
+    flags: { listen: '127.0.0.1:0', adminListen: '127.0.0.1:0', drainTimeout: 1000, ...flags },
+  });
+  if (resolved.kind === 'wrong') throw new Error(JSON.stringify(resolved.problems));
+  const logs: HandRouter['logs'] = [];
+  const write = (level: string) => (message: string, fields?: LogFields) =>
+    void logs.push({ level, message, fields });
+  const log: Log = { error: write('error'), warn: write('warn'), info: write('info'), debug: write('debug') };
+  let tell: (snapshot: RegistrySnapshot) => void = () => undefined;
+  let version = 0;
+  const router: Router = await startRouter(resolved.settings, {
+    log,
+    keyRing,
+    registry: (onSnapshot) => {
+      tell = onSnapshot;
+      return {
+        start: () => undefined,
+        stop: () => Promise.resolve(),
+        status: () => ({ synced: version > 0, queries: 0, datacenters: [] }),
+      };
+    },
+  });
+  return {
+    url: `http://127.0.0.1:${router.data.port}`,
+    adminUrl: `http://127.0.0.1:${router.admin.port}`,
+    logs,
+    register(...services) {
+      const byName = new Map<ServiceName, RegisteredService>(services.map((entry) => [entry.name, entry]));
+      tell({ version: ++version, services: byName, skipped: [] });
+    },
+    stop: () => router.stop(),
+  };
+}
+
+/** A service as the registry would give it; instances are `[id, port]` or made by hand. */
+export function registered(
+  name: string,
+  instances: readonly (readonly [id: string, port: number] | Instance)[],
+  more: Partial<RegisteredService['settings']> = {},
+): RegisteredService {
+  return {
+    name: service(name),
+    settings: settings(name, more),
+    instances: instances.map((entry) => ('id' in entry ? entry : at(name, entry[0], entry[1]))),
+    skipped: [],
+    problems: [],
+  };
+}
+
+export function at(name: string, id: string, port: number, more: Partial<Instance> = {}): Instance {
+  const base = instance(name, id, more);
+  return { ...base, endpoint: { ...base.endpoint, port, ...more.endpoint } };
+}
