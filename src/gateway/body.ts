@@ -16,6 +16,7 @@ export function readBody(request: IncomingMessage, maxBytes: number): Promise<st
     let first: Buffer | undefined;
     let rest: Buffer[] | undefined;
     let bytes = 0;
+    let complete = false;
     request.on('data', (chunk: Buffer) => {
       bytes += chunk.length;
       if (bytes > maxBytes) {
@@ -24,13 +25,17 @@ export function readBody(request: IncomingMessage, maxBytes: number): Promise<st
       } else if (first === undefined) first = chunk;
       else (rest ??= [first]).push(chunk);
     });
-    request.on('end', () => resolve((rest ? Buffer.concat(rest) : (first ?? Buffer.alloc(0))).toString()));
+    request.on('end', () => {
+      complete = true;
+      resolve((rest ? Buffer.concat(rest) : (first ?? Buffer.alloc(0))).toString());
+    });
     request.on('error', (error) => {
       reject(
         new RouterError('INVALID_REQUEST', 'The connection broke while the request was read.', {}, error),
       );
     });
     request.on('close', () => {
+      if (complete) return;
       reject(
         new RouterError('INVALID_REQUEST', 'The connection was closed before the request was complete.'),
       );

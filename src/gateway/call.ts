@@ -302,7 +302,7 @@ export class Call implements Receiver, RunningCall {
       this.#exchange?.abort();
       this.#broken(problem.garbage(this.#to.service), 'failed');
     }
-    return this.#clientKeepsUp;
+    return this.#keepingUp(this.#over || this.#answer.flush());
   }
 
   #event(data: string | undefined): void {
@@ -314,7 +314,7 @@ export class Call implements Receiver, RunningCall {
       const text = this.#backend && toClient(message, this.#backend, this.#session.scope);
       if (text === undefined || !this.#answer.takesStream) return;
       this.#forwarded = true;
-      this.#keepingUp(this.#answer.event(text));
+      this.#answer.event(text);
       return;
     }
     if (message.id !== this.#request.id) return;

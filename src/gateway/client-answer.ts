@@ -5,6 +5,11 @@ import { errorResponse } from '../relay/envelope.ts';
 import { accepts, forwardedHeaders, JSON_TYPE, SSE_TYPE } from '../relay/headers.ts';
 import { formatSse, sseHeaders } from '../relay/sse.ts';
 
+/** Up to here a copy is cheaper than a second write. */
+const ONE_WRITE_BYTES = 16 * 1024;
+
+const { 'content-type': _type, ...streamExtras } = sseHeaders;
+
 /**
  * The HTTP response to one client message. Knows which form the answer has taken (nothing yet, JSON, or an
  * event stream), so that an error that comes late still reaches the client in a form that it can read.
@@ -15,6 +20,10 @@ export class ClientAnswer {
   /** Sent with whatever the answer becomes. */
   readonly #headers: Record<string, string> = {};
   #form: 'open' | 'json' | 'sse' | 'over' = 'open';
+  /** Events that wait for `flush`: those that a backend sent in one piece go out in one piece. */
+  #pending = '';
+  /** Headers of an event stream are written. */
+  #begun = false;
 
   constructor(request: IncomingMessage, response: ServerResponse) {
     this.#request = request;
@@ -68,7 +77,10 @@ export class ClientAnswer {
       'content-length': Buffer.byteLength(body),
       ...this.#headers,
     });
-    this.#response.end(body);
+    // Node puts a string behind its headers in one write, a buffer in a second one. Latin-1 keeps every byte.
+    if (typeof body === 'string') this.#response.end(body);
+    else if (body.length > ONE_WRITE_BYTES) this.#response.end(body);
+    else this.#response.end(body.toString('latin1'), 'latin1');
   }
 
   /** A whole answer in parts that are ready; they go out together. */
@@ -105,23 +117,50 @@ export class ClientAnswer {
     return this.#response.write(chunk);
   }
 
+  /** The answer is an event stream. Its headers are out by the end of this turn, with or without events. */
   beginStream(): void {
     if (this.#form !== 'open') return;
     this.#form = 'sse';
+    queueMicrotask(() => {
+      if (this.#form !== 'sse' || this.#begun) return;
+      this.#begin();
+      this.#response.flushHeaders();
+    });
+  }
+
+  #begin(): void {
+    this.#begun = true;
     this.#response.writeHead(200, { ...sseHeaders, ...this.#headers });
-    // Headers alone tell a waiting client that its request was taken.
-    this.#response.flushHeaders();
   }
 
-  /** One message on the stream. False while the client does not keep up. */
-  event(data: string): boolean {
-    return this.#response.write(formatSse(data));
+  /** One message on the stream; written with the others of this turn when `flush` is called. */
+  event(data: string): void {
+    this.#pending += formatSse(data);
   }
 
+  /** Writes the events gathered so far. False while the client does not keep up. */
+  flush(): boolean {
+    if (this.#pending === '') return true;
+    if (!this.#begun) this.#begin();
+    const text = this.#pending;
+    this.#pending = '';
+    return this.#response.write(text);
+  }
+
+  /** Ends the answer, with what was gathered and not written yet. */
   end(): void {
     if (this.#form === 'over') return;
+    const rest = this.#pending;
+    this.#pending = '';
+    if (this.#form === 'sse' && !this.#begun) {
+      // The whole stream is here before anything of it was written: no need to send it in chunks.
+      this.#form = 'open';
+      for (const [name, value] of Object.entries(streamExtras)) this.setHeader(name, value);
+      this.send(200, rest, sseHeaders['content-type']);
+      return;
+    }
     this.#form = 'over';
-    this.#response.end();
+    this.#response.end(rest);
   }
 
   /**
