@@ -13,7 +13,7 @@ import type {
 import { EnvelopeError, readEnvelope, type RequestEnvelope } from '../relay/envelope.ts';
 import { JSON_TYPE, SSE_TYPE } from '../relay/headers.ts';
 import { SseLimitError, SseParser } from '../relay/sse.ts';
-import type { HealthBook, Outcome } from '../routing/health-book.ts';
+import type { Done, HealthBook, Outcome } from '../routing/health-book.ts';
 import { pick } from '../routing/pick.ts';
 import type { BackendSession } from '../upstream/backend-sessions.ts';
 import type { Connections } from '../upstream/connections.ts';
@@ -92,7 +92,8 @@ export class Call implements Receiver, RunningCall {
 
   // The present attempt.
   #target: Target | undefined;
-  #done: ((outcome: Outcome) => void) | undefined;
+  #done: Done | undefined;
+  #sentAt: number | undefined;
   #backend: BackendSession | undefined;
   #exchange: Exchange | undefined;
   #head: AnswerHead | undefined;
@@ -179,6 +180,7 @@ export class Call implements Receiver, RunningCall {
 
   #send(backend: BackendSession): void {
     this.#backend = backend;
+    this.#sentAt = this.#ports.now();
     this.#head = undefined;
     this.#body = 'none';
     this.#held = [];
@@ -389,8 +391,9 @@ export class Call implements Receiver, RunningCall {
   }
 
   #settle(outcome: Outcome): void {
-    this.#done?.(outcome);
+    this.#done?.(outcome, this.#sentAt);
     this.#done = undefined;
+    this.#sentAt = undefined;
   }
 
   #finish(outcome: Outcome, result: CallResult): void {

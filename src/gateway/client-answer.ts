@@ -62,10 +62,15 @@ export class ClientAnswer {
     this.#response.once('close', done);
   }
 
-  /** Called once, when the client has taken what was written. */
+  /** Called once, when the client has taken what was written, or is gone. */
   onceDrained(resume: () => void): void {
-    this.#response.once('drain', resume);
-    this.#response.once('close', resume);
+    const done = (): void => {
+      this.#response.off('drain', done);
+      this.#response.off('close', done);
+      resume();
+    };
+    this.#response.on('drain', done);
+    this.#response.on('close', done);
   }
 
   /** A whole answer. */

@@ -2,9 +2,9 @@ import type { Random, Target } from '../model.ts';
 import type { HealthBook } from './health-book.ts';
 
 /**
- * Power of two choices: of two targets drawn by weight, the one with less to do, measured as
- * (calls in flight + 1) × answer time ÷ weight (Mitzenmacher 2001; as in Finagle and Envoy's least-request).
- * A target without a measured answer time is taken to be as fast as the other.
+ * Power of two choices: of two targets drawn by weight, the one that would take less time, measured as
+ * answer time × (1 + calls in flight ÷ weight) (Mitzenmacher 2001; with latency as in Finagle's peak EWMA).
+ * Of two that would take the same, the first drawn: so idle instances get traffic by their weights.
  */
 export function pickLeastLoaded(
   targets: readonly Target[],
@@ -15,11 +15,17 @@ export function pickLeastLoaded(
   if (first === undefined || targets.length === 1) return first;
   const second = drawByWeight(targets, random, first);
   if (second === undefined) return first;
-  const latencyA = book.latencyMs(first.instance.id);
-  const latencyB = book.latencyMs(second.instance.id);
-  const load = (target: Target, own: number | undefined, other: number | undefined): number =>
-    ((book.inFlight(target.instance.id) + 1) * Math.max(own ?? other ?? 1, 0.1)) / target.weight;
-  return load(first, latencyA, latencyB) <= load(second, latencyB, latencyA) ? first : second;
+  const a = book.latencyMs(first.instance.id);
+  const b = book.latencyMs(second.instance.id);
+  // A target without a measured answer time is taken to be as fast as the other.
+  const load = (target: Target, latencyMs: number | undefined): number =>
+    rounded(latencyMs ?? 1) * (1 + book.inFlight(target.instance.id) / target.weight);
+  return load(first, a ?? b) <= load(second, b ?? a) ? first : second;
+}
+
+/** To a power of two, at least 4 ms: small differences are noise and must not draw all traffic to one side. */
+function rounded(latencyMs: number): number {
+  return 2 ** Math.max(2, Math.round(Math.log2(latencyMs)));
 }
 
 function drawByWeight(

@@ -10,6 +10,9 @@ export type Outcome =
   /** The caller went away; says nothing. */
   | 'abandoned';
 
+/** To be called exactly once, when an attempt is over; later calls do nothing. */
+export type Done = (outcome: Outcome, sentAt?: number) => void;
+
 /** What is known of one instance from its own traffic. Mutable, and outlives tables. */
 interface Page {
   inFlight: number;
@@ -29,17 +32,19 @@ export class HealthBook {
     this.#now = now;
   }
 
-  /** Counts an attempt in; the returned function counts it out, once. */
-  begin(instance: InstanceId): (outcome: Outcome) => void {
+  /**
+   * Counts an attempt in; the returned function counts it out, once. Its answer time runs from `sentAt`, when
+   * the request left: opening a session first says nothing about how fast the instance answers.
+   */
+  begin(instance: InstanceId): Done {
     const page = this.#page(instance);
-    const startedAt = this.#now();
     page.inFlight++;
     let open = true;
-    return (outcome) => {
+    return (outcome, sentAt) => {
       if (!open) return;
       open = false;
       page.inFlight--;
-      if (outcome === 'answered') this.#observe(page, startedAt);
+      if (outcome === 'answered' && sentAt !== undefined) this.#observe(page, sentAt);
     };
   }
 

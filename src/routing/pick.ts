@@ -9,14 +9,13 @@ import type {
   UpstreamName,
 } from '../model.ts';
 import { pickByKey, pickLeastLoaded } from './balance.ts';
-import type { HealthBook, Outcome } from './health-book.ts';
+import type { Done, HealthBook } from './health-book.ts';
 
 export type Pick =
   | {
       readonly kind: 'picked';
       readonly target: Target;
-      /** To be called exactly once, when the attempt is over; later calls do nothing. */
-      readonly done: (outcome: Outcome) => void;
+      readonly done: Done;
     }
   /** `retryAfterMs`: when it may make sense to ask again. */
   | { readonly kind: 'no-healthy'; readonly retryAfterMs: number }

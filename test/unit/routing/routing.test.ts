@@ -102,8 +102,9 @@ describe('HealthBook', () => {
       outcome: 'answered' | 'failed' | 'timed-out' | 'abandoned' = 'answered',
     ): void => {
       const done = book.begin(id);
+      const sentAt = now;
       now += ms;
-      done(outcome);
+      done(outcome, sentAt);
     };
     call(10);
     expect(book.latencyMs(id)).toBe(10);
@@ -147,6 +148,14 @@ describe('pickLeastLoaded', () => {
     expect(shares['a']).toBeCloseTo(0.75, 1);
   });
 
+  it('follows the weights also when one call comes after the other', () => {
+    const weighted = [target(instance('s', 'a'), v1, 5), target(instance('s', 'b'), v1, 1)];
+    const book = new HealthBook(() => 0);
+    const random = seeded(4);
+    const shares = share(2000, () => pickLeastLoaded(weighted, book, random));
+    expect(shares['a']).toBeCloseTo(5 / 6, 1);
+  });
+
   it('never sends all calls to one, and none to a busy one while another is idle', () => {
     const book = new HealthBook(() => 0);
     const random = seeded(2);
@@ -162,8 +171,9 @@ describe('pickLeastLoaded', () => {
     const book = new HealthBook(() => now);
     for (const [at, ms] of [10, 200].entries()) {
       const done = book.begin(three[at]!.instance.id);
+      const sentAt = now;
       now += ms;
-      done('answered');
+      done('answered', sentAt);
     }
     const shares = share(100, () => pickLeastLoaded(three.slice(0, 2), book, seeded(3)));
     expect(shares['a']).toBeCloseTo(1);
