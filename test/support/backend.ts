@@ -19,10 +19,10 @@ export interface Exchange {
   readonly text: string;
   readonly message: Received;
   /** Answers with a JSON-RPC result. */
-  result(result: unknown): void;
-  json(status: number, body: string, headers?: Record<string, string>): void;
+  readonly result: (result: unknown) => void;
+  readonly json: (status: number, body: string, headers?: Record<string, string>) => void;
   /** Begins an event stream. */
-  stream(): { send(message: unknown): void; end(): void };
+  readonly stream: () => { send(message: unknown): void; end(): void };
 }
 
 /** What the backend does with one method; undefined: the ordinary thing. */
