@@ -93,6 +93,7 @@ export default defineConfig({
         'node/no-process-env': 'off',
         'eslint/no-console': 'off',
         'import/no-default-export': 'off',
+        'vitest/expect-expect': ['error', { assertFunctionNames: ['expect', 'eventually', 'fc.assert'] }],
         'unicorn/consistent-function-scoping': 'off',
         'no-unsafe-optional-chaining': 'off',
         'vitest/no-conditional-expect': 'off',

@@ -196,7 +196,7 @@ export async function startRouter(settings: Settings, parts: RouterParts): Promi
         catalog: () => catalogView(moment()),
         services: () => servicesView(moment()),
         service: (service) => serviceView(service, moment()),
-        sessions: () => ({ open: sessions.size }),
+        sessions: () => ({ sessions: Array.from(sessions.all(), (session) => session.describe(now())) }),
       },
       { token: settings.adminToken },
     ),

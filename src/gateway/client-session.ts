@@ -45,6 +45,27 @@ export class ClientSession {
     this.lastSeenAt = lastSeenAt;
   }
 
+  /** What an operator may see of it: never the id, which is a credential. */
+  describe(now: number): {
+    readonly path: string;
+    readonly client: unknown;
+    readonly protocolVersion: string;
+    readonly idleMs: number;
+    readonly running: number;
+    readonly stream: boolean;
+    readonly backends: readonly string[];
+  } {
+    return {
+      path: this.seal.path,
+      client: JSON.parse(this.seal.clientInfo) as unknown,
+      protocolVersion: this.seal.protocolVersion,
+      idleMs: Math.round(now - this.lastSeenAt),
+      running: this.running.size,
+      stream: this.stream !== undefined,
+      backends: [...this.backends.all()].map((backend) => backend.instance.id),
+    };
+  }
+
   /** Busy sessions are not idle, however long their last request is ago. */
   get busy(): boolean {
     return this.running.size > 0 || this.stream !== undefined;
