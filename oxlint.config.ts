@@ -10,7 +10,7 @@ const rooms: Record<string, { rooms: string[]; packages: string[] }> = {
   catalog: { rooms: [], packages: ['node:crypto'] },
   routing: { rooms: [], packages: [] },
   relay: { rooms: [], packages: ['node:http', 'node:crypto'] },
-  discovery: { rooms: [], packages: ['consul', 'zod', 'node:*'] },
+  discovery: { rooms: [], packages: ['consul', 'zod', 'node:*', 'node:timers/promises'] },
   upstream: {
     rooms: ['relay'],
     packages: [
@@ -29,7 +29,7 @@ const rooms: Record<string, { rooms: string[]; packages: string[] }> = {
   },
   observability: { rooms: [], packages: ['winston', 'prom-client', 'node:*'] },
   admin: { rooms: [], packages: ['express', 'node:http', 'node:crypto'] },
-  sidecar: { rooms: [], packages: ['@modelcontextprotocol/**', 'express', 'node:*'] },
+  sidecar: { rooms: [], packages: ['@modelcontextprotocol/**', 'express', 'node:*', 'node:timers/promises'] },
 };
 
 function roomRule(room: string, allowed: { rooms: string[]; packages: string[] }): OxlintOverride {

@@ -11,14 +11,16 @@ import {
 } from './admin/views.ts';
 import { isLoopback, type HostPort } from './config/values.ts';
 import type { Settings } from './config/settings.ts';
-import { RouterError } from './errors.ts';
+import { ConsulClient } from './discovery/consul-client.ts';
+import { Registry, type RegistryStatus } from './discovery/registry.ts';
+import { describeError, RouterError } from './errors.ts';
 import { ClientSessions } from './gateway/client-sessions.ts';
 import { Deadlines } from './gateway/deadlines.ts';
 import { Edge, notFound } from './gateway/edge.ts';
 import { ListBytes } from './gateway/list-bytes.ts';
 import { Notices } from './gateway/notices.ts';
 import { Sealer } from './gateway/sealed-id.ts';
-import type { Identity, Log, RawJson, RegistrySnapshot } from './model.ts';
+import type { DoubtReason, Identity, Log, RawJson, RegistrySnapshot } from './model.ts';
 import { Metrics } from './observability/metrics.ts';
 import { Reconciler } from './reconciler.ts';
 import { errorResponse } from './relay/envelope.ts';
@@ -28,38 +30,76 @@ import { Connections } from './upstream/connections.ts';
 import { Prober } from './upstream/prober.ts';
 import { name, version } from './version.ts';
 
-/** Where snapshots of the registry come from. */
-export interface RegistryPort {
-  start(): void;
-  stop(): Promise<void>;
-  status(): RegistryStatus;
-}
-
-export interface RegistryStatus {
-  readonly synced: boolean;
-  readonly queries: number;
-  readonly datacenters: readonly {
-    readonly name: string;
-    /** Milliseconds since something was believed; undefined before the first time. */
-    readonly lastContactMs: number | undefined;
-    readonly doubt: string | undefined;
-  }[];
-}
+/** Where snapshots of the registry come from: {@link Registry}, or a test's own hand. */
+export type RegistryPort = Pick<Registry, 'start' | 'stop' | 'status'>;
 
 export interface RouterParts {
   readonly log: Log;
   readonly keyRing: readonly Uint8Array[];
   readonly registry: (
     onSnapshot: (snapshot: RegistrySnapshot) => void,
-    onError: (reason: string) => void,
+    onError: (reason: DoubtReason) => void,
   ) => RegistryPort;
+}
+
+/** The registry that Consul keeps. */
+export function consulRegistry(settings: Settings, client: ConsulClient, log: Log): RouterParts['registry'] {
+  return (onSnapshot, onError) =>
+    new Registry({
+      client,
+      datacenters: settings.datacenters,
+      tag: settings.tag,
+      waitMs: settings.consulWait,
+      maxQueries: settings.consulMaxQueries,
+      holdMs: settings.consulHold,
+      onSnapshot,
+      onError,
+      log,
+      now: () => performance.now(),
+      random: Math.random,
+    });
+}
+
+/** @throws {RouterError} WRONG_SETTINGS where an address is none or a TLS file can't be read. */
+export function consulClient(settings: Settings): ConsulClient {
+  const given = {
+    token: settings.consulToken,
+    tokenFile: settings.consulTokenFile,
+    auth: settings.consulAuth,
+    caCert: settings.consulCaCert,
+    caPath: settings.consulCaPath,
+    clientCert: settings.consulClientCert,
+    clientKey: settings.consulClientKey,
+    tlsServerName: settings.consulTlsServerName,
+    namespace: settings.consulNamespace,
+    partition: settings.consulPartition,
+  };
+  const known = Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined));
+  try {
+    return new ConsulClient({
+      addresses: settings.consulAddr,
+      ssl: settings.consulSsl,
+      sslVerify: settings.consulSslVerify,
+      ...known,
+    });
+  } catch (error) {
+    throw new RouterError(
+      'WRONG_SETTINGS',
+      `Consul cannot be reached with these settings: ${describeError(error)}`,
+      {},
+      error,
+    );
+  }
 }
 
 export interface Router {
   readonly data: HostPort;
   readonly admin: HostPort;
-  /** Readiness off, running calls finish within the drain time, then everything closes. */
-  stop(): Promise<void>;
+  /**
+   * Readiness off, running calls finish within the drain time, then everything closes. `farewell` is done once
+   * readiness is off: taking the router out of Consul, so that nobody new comes.
+   */
+  stop(farewell?: () => Promise<void> | undefined): Promise<void>;
 }
 
 const KEEP_ALIVE_MS = 15_000;
@@ -210,19 +250,20 @@ export async function startRouter(settings: Settings, parts: RouterParts): Promi
   return {
     data,
     admin,
-    async stop() {
+    async stop(farewell) {
       draining = true;
       edge.drain();
       log.info('shutting down: waiting for running calls', {
         calls: deadlines.size,
         atMostMs: settings.drainTimeout,
       });
+      await farewell?.();
       dataServer.close();
       await deadlines.idle(settings.drainTimeout);
       clearInterval(sweeper);
       notices.stop();
       reconciler.stop();
-      await registry.stop();
+      registry.stop();
       await Promise.all([sessions.close(), prober.close()]);
       dataServer.closeAllConnections();
       adminServer.close();

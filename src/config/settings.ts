@@ -157,6 +157,15 @@ export const settings = {
     doc: "Most blocking queries at one agent; beyond, one wake-up query serves all (Consul's limit is 200 connections per client address).",
   }),
 
+  consulHold: setting({
+    group: 'consul',
+    schema: duration(0, 24 * hour),
+    env: 'MCP_ROUTER_CONSUL_HOLD',
+    flag: 'consul-hold',
+    default: '5m',
+    doc: 'How long what vanished suspiciously (Consul lost its state, the token sees less) is kept while it answers.',
+  }),
+
   listen: setting({
     group: 'listen',
     schema: hostPort(),

@@ -89,11 +89,11 @@ export interface HostPort {
 /** `host:port`, `[v6]:port`, `:port` (every interface) or a bare port (loopback). */
 export const hostPort = () =>
   z.union([z.string(), z.number()]).transform((value, context): HostPort => {
-    const parts = /^(?:\[([0-9a-fA-F:.%a-z]+)\]|([^:[\]\s]*))?:?(\d{1,5})$/.exec(String(value).trim());
+    const parts = /^(?:(?:\[([0-9a-fA-F:.%a-z]+)\]|([^:[\]\s]*)):)?(\d{1,5})$/.exec(String(value).trim());
     const port = Number(parts?.[3]);
     if (parts && port <= 65_535) {
-      const bare = /^\d+$/.test(String(value).trim());
-      return { host: parts[1] ?? (parts[2] || (bare ? '127.0.0.1' : '0.0.0.0')), port };
+      // `:8080` names every interface, as in Go; a bare port is for this machine.
+      return { host: parts[1] ?? (parts[2] === undefined ? '127.0.0.1' : parts[2] || '0.0.0.0'), port };
     }
     context.issues.push({
       code: 'custom',

@@ -42,7 +42,7 @@ export async function startHandRouter(
       tell = onSnapshot;
       return {
         start: () => undefined,
-        stop: () => Promise.resolve(),
+        stop: () => undefined,
         status: () => ({ synced: version > 0, queries: 0, datacenters: [] }),
       };
     },

@@ -23,7 +23,7 @@ const router = await startRouter(resolved.settings, {
         services: new Map([[service.name, service]]),
         skipped: [],
       } satisfies RegistrySnapshot),
-    stop: () => Promise.resolve(),
+    stop: () => undefined,
     status: () => ({ synced: true, queries: 0, datacenters: [] }),
   }),
 });

@@ -1,0 +1,42 @@
+#!/usr/bin/env node
+import { Command, CommanderError } from 'commander';
+import { UsageError } from './cli/load-settings.ts';
+import { serveCommand } from './cli/serve.ts';
+import { describeError, RouterError } from './errors.ts';
+import { name, version } from './version.ts';
+
+/** Exit status: 0 done, 1 failed, 2 wrong usage. */
+async function main(argv: readonly string[]): Promise<number> {
+  const program = new Command(name)
+    .description('One MCP endpoint for every MCP server registered in Consul.')
+    .version(version)
+    .exitOverride()
+    .enablePositionalOptions()
+    .configureHelp({ showGlobalOptions: true })
+    .addCommand(serveCommand(), { isDefault: true });
+  for (const command of program.commands) command.exitOverride().version(version);
+  try {
+    await program.parseAsync(argv);
+    return 0;
+  } catch (error) {
+    return report(error);
+  }
+}
+
+function report(error: unknown): number {
+  // Commander has printed its own message by now; help and version are no failures.
+  if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2;
+  if (error instanceof UsageError) {
+    console.error(`${name}: ${error.message}`);
+    return 2;
+  }
+  if (error instanceof RouterError) {
+    const cause = error.cause === undefined ? '' : `\n  because: ${describeError(error.cause)}`;
+    console.error(`${name}: ${error.message}${cause}`);
+    return error.code === 'WRONG_SETTINGS' ? 2 : 1;
+  }
+  console.error(`${name}: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`);
+  return 1;
+}
+
+process.exitCode = await main(process.argv);
