@@ -71,7 +71,8 @@ function unpack(response: RawAnswer): Buffer {
 export function asConsulError(error: unknown): ConsulError {
   if (error instanceof ConsulError) return error;
   const response = (error as { response?: RawAnswer }).response;
-  if (!response?.statusCode) {
+  // An error after a good head: the body was cut.
+  if (!response?.statusCode || response.statusCode < 300) {
     const code = (error as { code?: string }).code;
     const limited =
       code === 'ECONNRESET' ? ' (older agents also reset connections over http_max_conns_per_client)' : '';

@@ -19,6 +19,8 @@ export interface DatacenterWatchOptions {
   readonly maxQueries: number;
   readonly holdMs: number;
   readonly onChange: () => void;
+  /** A query was answered. */
+  readonly onContact: (what: string) => void;
   readonly onError: (error: ConsulError, what: string) => void;
   readonly log: Log;
   readonly now: Clock;
@@ -199,6 +201,7 @@ export class DatacenterWatch {
     return {
       contact: () => {
         this.#lastContactAt = this.#options.now();
+        this.#options.onContact(what);
       },
       error: (error) => this.#options.onError(error, what),
     };

@@ -1,3 +1,4 @@
+import { isIPv6 } from 'node:net';
 import { z } from 'zod';
 import type { Check, Instance, InstanceId, InstanceState, Problem, ServiceName, Skipped } from '../model.ts';
 import { ConsulError } from './consul-answer.ts';
@@ -126,10 +127,7 @@ function whySkipped({ Node, Service }: HealthEntry, tag: string): Problem | unde
 
 /** A host name, an IPv4 or an IPv6 address without brackets. What else could change the meaning of a URL? */
 function isHost(host: string): boolean {
-  return (
-    /^[A-Za-z0-9](?:[A-Za-z0-9._-]{0,252}[A-Za-z0-9.])?$/.test(host) ||
-    /^[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*$/.test(host)
-  );
+  return isIPv6(host) || /^[A-Za-z0-9](?:[A-Za-z0-9._-]{0,252}[A-Za-z0-9.])?$/.test(host);
 }
 
 function parseInstance(entry: HealthEntry, service: ServiceName, datacenter: string): ParsedInstance {

@@ -71,7 +71,8 @@ export class Registry {
         maxQueries: Math.floor(options.maxQueries / datacenters.length),
         holdMs,
         onChange: () => this.#changed(),
-        onError: (error, what) => this.#failed(error, `${what}${dc === undefined ? '' : ` in ${dc}`}`),
+        onContact: (what) => this.#reported.delete(`${what} ${dc ?? ''}`),
+        onError: (error, what) => this.#failed(error, what, dc),
         log,
         now,
         random,
@@ -127,12 +128,14 @@ export class Registry {
     return new Set(this.#watches.flatMap(({ watch }) => [...watch.services.keys()]));
   }
 
-  #failed(error: ConsulError, what: string): void {
+  #failed(error: ConsulError, what: string, dc: string | undefined): void {
     this.#options.onError(error.reason);
-    if (this.#reported.get(what) === error.message) return;
-    this.#reported.set(what, error.message);
+    const query = `${what} ${dc ?? ''}`;
+    if (this.#reported.get(query) === error.message) return;
+    this.#reported.set(query, error.message);
     this.#options.log.warn('Consul could not be asked', {
       query: what,
+      ...(dc !== undefined && { datacenter: dc }),
       address: this.#options.client.address,
       reason: error.message,
     });
@@ -141,7 +144,6 @@ export class Registry {
   #reportDoubt(doubt: DoubtReason | undefined): void {
     if (doubt === this.#doubt) return;
     if (doubt === undefined) {
-      this.#reported.clear();
       this.#options.log.info('what Consul says is believed again', { address: this.#options.client.address });
     } else {
       this.#options.onError(doubt);
