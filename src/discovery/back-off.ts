@@ -12,6 +12,7 @@ export class BackOff {
   readonly #now: Clock;
   readonly #random: Random;
   #level = 0;
+  #epoch = 0;
   #until = 0;
   #trying = false;
   readonly #waiting = new Set<() => void>();
@@ -21,9 +22,12 @@ export class BackOff {
     this.#random = random;
   }
 
-  /** True while calls are held back. */
-  get failing(): boolean {
-    return this.#level > 0;
+  /**
+   * Counts up with every failure. An index from before a failure may be of another life of the agent, also for a
+   * query that was just pausing and did not fail itself.
+   */
+  get epoch(): number {
+    return this.#epoch;
   }
 
   /** Waits for one's turn. To be followed by `succeeded`, `failed` or `gaveUp`. */
@@ -46,6 +50,7 @@ export class BackOff {
 
   /** The failures of one moment count once, however many queries met them. */
   failed(retryAfterMs = 0): void {
+    this.#epoch++;
     const wasTrying = this.#trying;
     this.#trying = false;
     if (this.#level === 0 || wasTrying) {

@@ -45,6 +45,7 @@ export class BlockingQuery<Value> {
   readonly #ownBackOff: BackOff;
   /** 0: answer at once. */
   #index = 0n;
+  #epoch = 0;
 
   constructor(options: BlockingQueryOptions<Value>) {
     this.#options = options;
@@ -79,6 +80,8 @@ export class BlockingQuery<Value> {
   async #once(signal: AbortSignal): Promise<number> {
     const { line, call, dc, waitMs, now, backOff, parse, judgement, watcher } = this.#options;
     const startedAt = now();
+    if (this.#epoch !== backOff.epoch) this.#index = 0n;
+    this.#epoch = backOff.epoch;
     const before = this.#index;
     try {
       const answer = await line.call(call, {

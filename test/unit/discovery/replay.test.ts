@@ -118,6 +118,22 @@ describe('the index of a blocking query', () => {
     expect(consul.requests.some((request) => request.query.get('index') === '1')).toBe(false);
   });
 
+  it('is forgotten also by a query that was only pausing while the agent died', async () => {
+    // The names change all the time, so that their query pauses; the other one meets the failure.
+    let index = 10;
+    consul.on.set(NAMES, (_, response) => json(response, { s: ['mcp'] }, ++index));
+    consul.on.set(HEALTH, quiet([healthEntry('a')], 10));
+    const watched = start();
+    await eventually(() => watched.instances()?.join() === 'a');
+    await eventually(() => consul.count(NAMES) >= 5);
+    consul.on.set(NAMES, (query, response) =>
+      query.has('index') ? hold(response) : json(response, { s: ['mcp'], t: ['mcp'] }, 5),
+    );
+    consul.on.set('health/service/t', quiet([healthEntry('b')], 5));
+    await restartBlocked(watched);
+    await eventually(() => watched.instances('t')?.join() === 'b');
+  });
+
   it('is missing: a proxy stands between; what was known is kept', async () => {
     const watched = await settled();
     consul.on.set(
