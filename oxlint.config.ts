@@ -29,7 +29,7 @@ const rooms: Record<string, { rooms: string[]; packages: string[] }> = {
   },
   observability: { rooms: [], packages: ['winston', 'prom-client', 'node:*'] },
   admin: { rooms: [], packages: ['express', 'node:http', 'node:crypto'] },
-  sidecar: { rooms: [], packages: ['@modelcontextprotocol/**', 'express', 'node:*', 'node:timers/promises'] },
+  sidecar: { rooms: ['relay'], packages: ['node:*', 'node:timers/promises'] },
 };
 
 function roomRule(room: string, allowed: { rooms: string[]; packages: string[] }): OxlintOverride {
@@ -87,7 +87,7 @@ export default defineConfig({
     { files: ['src/config/environment.ts'], rules: { 'node/no-process-env': 'off' } },
     { files: ['src/cli.ts', 'src/cli/**/*.ts'], rules: { 'eslint/no-console': 'off' } },
     {
-      files: ['test/**/*.ts', '*.ts'],
+      files: ['test/**/*.ts', 'test/**/*.mjs', '*.ts'],
       rules: {
         'typescript/no-non-null-assertion': 'off',
         'node/no-process-env': 'off',

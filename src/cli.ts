@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 import { Command, CommanderError } from 'commander';
 import { UsageError } from './cli/load-settings.ts';
+import { runCommand } from './cli/run.ts';
 import { serveCommand } from './cli/serve.ts';
 import { describeError, RouterError } from './errors.ts';
 import { name, version } from './version.ts';
@@ -13,7 +14,8 @@ async function main(argv: readonly string[]): Promise<number> {
     .exitOverride()
     .enablePositionalOptions()
     .configureHelp({ showGlobalOptions: true })
-    .addCommand(serveCommand(), { isDefault: true });
+    .addCommand(serveCommand(), { isDefault: true })
+    .addCommand(runCommand());
   for (const command of program.commands) command.exitOverride().version(version);
   try {
     await program.parseAsync(argv);
@@ -38,5 +40,11 @@ function report(error: unknown): number {
   console.error(`${name}: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`);
   return 1;
 }
+
+// `mcp-consul-router list | head` ends when head has seen enough.
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  if (error.code === 'EPIPE') process.exit(0);
+  throw error;
+});
 
 process.exitCode = await main(process.argv);

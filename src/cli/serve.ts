@@ -8,6 +8,7 @@ import { keepRegistered, type ServiceDefinition } from '../discovery/registratio
 import { consulClient, consulRegistry, startRouter } from '../main.ts';
 import { loadKeyRing, loadSettings, UsageError } from './load-settings.ts';
 import { addSettingOptions } from './settings-options.ts';
+import { shutdownSignal } from './shutdown.ts';
 
 export function serveCommand(): Command {
   const command = new Command('serve')
@@ -31,6 +32,7 @@ async function serve(settings: Settings): Promise<void> {
     level: settings.logLevel,
     format: settings.logFormat ?? (process.stderr.isTTY ? 'pretty' : 'json'),
   });
+  const shutdown = shutdownSignal(log);
   const client = consulClient(settings);
   const router = await startRouter(settings, {
     log,
@@ -40,15 +42,7 @@ async function serve(settings: Settings): Promise<void> {
   const registration = settings.register
     ? keepRegistered(client, ownService(router.data, router.admin), log)
     : undefined;
-  await new Promise<void>((resolve) => {
-    for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, resolve);
-  });
-  for (const signal of ['SIGTERM', 'SIGINT'] as const) {
-    process.once(signal, () => {
-      log.warn('second signal: exiting at once', { signal });
-      process.exit(1);
-    });
-  }
+  await shutdown;
   await router.stop(() => registration?.deregister());
 }
 

@@ -20,7 +20,7 @@ import type { Connections } from '../upstream/connections.ts';
 import { Exchange, type AnswerHead, type ExchangeFailure, type Receiver } from '../upstream/exchange.ts';
 import { answers, judge, resultOf, type CallResult } from './answer-check.ts';
 import * as problem from './call-errors.ts';
-import type { ClientAnswer } from './client-answer.ts';
+import type { HttpAnswer } from '../relay/http-answer.ts';
 import type { ClientSession, RunningCall } from './client-session.ts';
 import type { Deadlines } from './deadlines.ts';
 import { toClient } from './server-messages.ts';
@@ -86,7 +86,7 @@ export class Call implements Receiver, RunningCall {
   readonly #session: ClientSession;
   readonly #request: RequestEnvelope;
   readonly #to: Destination;
-  readonly #answer: ClientAnswer;
+  readonly #answer: HttpAnswer;
   readonly #startedAt: number;
   readonly #timeoutMs: number;
 
@@ -119,7 +119,7 @@ export class Call implements Receiver, RunningCall {
     session: ClientSession,
     request: RequestEnvelope,
     to: Destination,
-    answer: ClientAnswer,
+    answer: HttpAnswer,
   ) {
     this.#ports = ports;
     this.#table = table;

@@ -1,6 +1,6 @@
 import type { RawJson, ServiceName } from '../model.ts';
 import type { BackendSessions } from '../upstream/backend-sessions.ts';
-import type { ClientStream } from './client-stream.ts';
+import type { HttpStream } from '../relay/http-stream.ts';
 import type { SealedSessionId, SessionSeal } from './sealed-id.ts';
 
 /** What an endpoint serves; from its path. */
@@ -27,7 +27,7 @@ export class ClientSession {
   /** By the client's request id as it spelled it. */
   readonly running = new Map<RawJson, RunningCall>();
   /** The stream on which the router speaks by itself; undefined while the client has none open. */
-  stream: ClientStream | undefined;
+  stream: HttpStream | undefined;
   /** For the idle limit; milliseconds of the sessions' clock. */
   lastSeenAt: number;
 

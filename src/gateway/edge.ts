@@ -11,15 +11,15 @@ import {
 import { accepts, JSON_TYPE, mediaType, SESSION_HEADER, SSE_TYPE, VERSION_HEADER } from '../relay/headers.ts';
 import { memberText } from '../relay/json-scan.ts';
 import { isLegacyVersion } from '../relay/versions.ts';
-import { readBody } from './body.ts';
+import { readBody } from '../relay/body.ts';
 import { Call, type CallPorts } from './call.ts';
-import { ClientAnswer } from './client-answer.ts';
+import { HttpAnswer } from '../relay/http-answer.ts';
 import type { ClientSession } from './client-session.ts';
 import type { ClientSessions } from './client-sessions.ts';
-import { ClientStream } from './client-stream.ts';
+import { HttpStream } from '../relay/http-stream.ts';
 import { parseEndpoint, type Endpoint } from './endpoint.ts';
 import { initialize, type RouterInfo } from './initialize.ts';
-import { checkOrigin, type OriginRules } from './origin-check.ts';
+import { checkOrigin, type OriginRules } from '../relay/origin-check.ts';
 import { toBackend } from './server-messages.ts';
 import { callTool, listTools, type ListPorts } from './tools.ts';
 
@@ -58,7 +58,7 @@ export class Edge {
   handle(request: IncomingMessage, response: ServerResponse): boolean {
     const endpoint = parseEndpoint(request.url ?? '/');
     if (!endpoint) return false;
-    const answer = new ClientAnswer(request, response);
+    const answer = new HttpAnswer(request, response);
     try {
       checkOrigin(request, this.#options.origins);
       switch (request.method) {
@@ -81,7 +81,7 @@ export class Edge {
     }
   }
 
-  async #post(request: IncomingMessage, endpoint: Endpoint, answer: ClientAnswer): Promise<void> {
+  async #post(request: IncomingMessage, endpoint: Endpoint, answer: HttpAnswer): Promise<void> {
     let id: RawJson | 'null' = 'null';
     try {
       if (mediaType(request.headers['content-type']) !== JSON_TYPE) {
@@ -110,7 +110,7 @@ export class Edge {
     }
   }
 
-  #initialize(request: RequestEnvelope, endpoint: Endpoint, identity: Identity, answer: ClientAnswer): void {
+  #initialize(request: RequestEnvelope, endpoint: Endpoint, identity: Identity, answer: HttpAnswer): void {
     if (this.#draining) {
       throw new RouterError('DRAINING', 'This router is shutting down. Connect again to reach another one.', {
         retryAfterMs: 1000,
@@ -150,7 +150,7 @@ export class Edge {
     return this.#options.sessions.find(sealed, identity.digest, endpoint.path, endpoint.scope);
   }
 
-  #request(session: ClientSession, request: RequestEnvelope, answer: ClientAnswer): void {
+  #request(session: ClientSession, request: RequestEnvelope, answer: HttpAnswer): void {
     const { calls, lists, table } = this.#options;
     switch (request.method) {
       case 'ping':
@@ -201,19 +201,19 @@ export class Edge {
     const session = this.#session(request, endpoint, this.#options.authenticate(request));
     // A client that lost its stream opens another; the new one counts.
     session.stream?.end();
-    const stream = new ClientStream(response, {}, this.#options.keepAliveMs, () => {
+    const stream = new HttpStream(response, {}, this.#options.keepAliveMs, () => {
       if (session.stream === stream) session.stream = undefined;
     });
     session.stream = stream;
   }
 
-  #delete(request: IncomingMessage, endpoint: Endpoint, answer: ClientAnswer): void {
+  #delete(request: IncomingMessage, endpoint: Endpoint, answer: HttpAnswer): void {
     const session = this.#session(request, endpoint, this.#options.authenticate(request));
     this.#options.sessions.end(session);
     answer.status(200);
   }
 
-  #fail(answer: ClientAnswer, id: RawJson | 'null', error: unknown): void {
+  #fail(answer: HttpAnswer, id: RawJson | 'null', error: unknown): void {
     answer.fail(id, this.#asRouterError(error));
   }
 

@@ -3,7 +3,7 @@ import type { CatalogItem, RoutingTable, Tool } from '../model.ts';
 import { withParam, type RequestEnvelope } from '../relay/envelope.ts';
 import { memberString } from '../relay/json-scan.ts';
 import { Call, type CallPorts } from './call.ts';
-import type { ClientAnswer } from './client-answer.ts';
+import type { HttpAnswer } from '../relay/http-answer.ts';
 import type { ClientSession } from './client-session.ts';
 import { decodeCursor, encodeCursor, type ListBytes, type ListView } from './list-bytes.ts';
 
@@ -21,7 +21,7 @@ export function listTools(
   table: RoutingTable,
   session: ClientSession,
   request: RequestEnvelope,
-  answer: ClientAnswer,
+  answer: HttpAnswer,
 ): void {
   const cursor = request.params && memberString(request.text, request.params, 'cursor');
   const after = cursor === undefined ? undefined : decodeCursor(cursor);
@@ -44,7 +44,7 @@ export function callTool(
   table: RoutingTable,
   session: ClientSession,
   request: RequestEnvelope,
-  answer: ClientAnswer,
+  answer: HttpAnswer,
 ): void {
   const name = request.params && memberString(request.text, request.params, 'name');
   if (name === undefined) throw new RouterError('INVALID_PARAMS', 'tools/call needs the name of a tool.');

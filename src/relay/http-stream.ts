@@ -1,11 +1,11 @@
 import type { ServerResponse } from 'node:http';
-import { formatSse, sseHeaders, sseKeepAlive } from '../relay/sse.ts';
+import { formatSse, sseHeaders, sseKeepAlive } from './sse.ts';
 
 /** Bytes that may wait for a slow client before its stream is cut; it opens another one when it is ready. */
 const MAX_WAITING_BYTES = 1 << 20;
 
 /** The stream that a client opens with GET, on which the router speaks by itself. */
-export class ClientStream {
+export class HttpStream {
   readonly #response: ServerResponse;
   readonly #keepAlive: NodeJS.Timeout;
 

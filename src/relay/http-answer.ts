@@ -1,9 +1,9 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { RouterError } from '../errors.ts';
 import type { RawJson } from '../model.ts';
-import { errorResponse } from '../relay/envelope.ts';
-import { accepts, forwardedHeaders, JSON_TYPE, SSE_TYPE } from '../relay/headers.ts';
-import { formatSse, sseHeaders } from '../relay/sse.ts';
+import { errorResponse } from './envelope.ts';
+import { accepts, forwardedHeaders, JSON_TYPE, SSE_TYPE } from './headers.ts';
+import { formatSse, sseHeaders } from './sse.ts';
 
 /** Up to here a copy is cheaper than a second write. */
 const ONE_WRITE_BYTES = 16 * 1024;
@@ -14,7 +14,7 @@ const { 'content-type': _type, ...streamExtras } = sseHeaders;
  * The HTTP response to one client message. Knows which form the answer has taken (nothing yet, JSON, or an
  * event stream), so that an error that comes late still reaches the client in a form that it can read.
  */
-export class ClientAnswer {
+export class HttpAnswer {
   readonly #request: IncomingMessage;
   readonly #response: ServerResponse;
   /** Sent with whatever the answer becomes. */
