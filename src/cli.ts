@@ -1,6 +1,9 @@
 #!/usr/bin/env node
 import { Command, CommanderError } from 'commander';
-import { UsageError } from './cli/load-settings.ts';
+import { listCommand } from './cli/list.ts';
+import { CommandFailed, UsageError } from './cli/errors.ts';
+import { configCommand } from './cli/config.ts';
+import { demoCommand } from './cli/demo.ts';
 import { runCommand } from './cli/run.ts';
 import { serveCommand } from './cli/serve.ts';
 import { describeError, RouterError } from './errors.ts';
@@ -15,7 +18,10 @@ async function main(argv: readonly string[]): Promise<number> {
     .enablePositionalOptions()
     .configureHelp({ showGlobalOptions: true })
     .addCommand(serveCommand(), { isDefault: true })
-    .addCommand(runCommand());
+    .addCommand(runCommand())
+    .addCommand(listCommand())
+    .addCommand(configCommand())
+    .addCommand(demoCommand());
   for (const command of program.commands) command.exitOverride().version(version);
   try {
     await program.parseAsync(argv);
@@ -31,6 +37,10 @@ function report(error: unknown): number {
   if (error instanceof UsageError) {
     console.error(`${name}: ${error.message}`);
     return 2;
+  }
+  if (error instanceof CommandFailed) {
+    console.error(`${name}: ${error.message}`);
+    return 1;
   }
   if (error instanceof RouterError) {
     const cause = error.cause === undefined ? '' : `\n  because: ${describeError(error.cause)}`;

@@ -141,6 +141,7 @@ export async function startRouter(settings: Settings, parts: RouterParts): Promi
     onSwap: (next, previous) => {
       const instances = new Map([...next.services.values()].flatMap((route) => [...route.instances]));
       book.prune(instances);
+      for (const session of sessions.all()) session.backends.retain(instances);
       connections.retain([...instances.values()].map((instance) => instance.endpoint));
       notices.catalogChanged(next.catalog);
       metrics.tableSwapped();

@@ -6,15 +6,8 @@ import { keyRing } from '../config/values.ts';
 import type { Settings } from '../config/settings.ts';
 import { RouterError } from '../errors.ts';
 import { ownKeyRing, stateDir } from '../state-dir.ts';
+import { UsageError } from './errors.ts';
 import { settingFlags } from './settings-options.ts';
-
-/** Wrong use of a command: exit status 2. The message says what to do instead. */
-export class UsageError extends Error {
-  constructor(message: string) {
-    super(message);
-    this.name = 'UsageError';
-  }
-}
 
 /**
  * Settings for a command, from its flags, the environment and `--config`.

@@ -7,7 +7,8 @@ import { consulClient } from '../main.ts';
 import { createLog } from '../observability/log.ts';
 import { wrap } from '../sidecar/run.ts';
 import { name as program, version } from '../version.ts';
-import { loadSettings, UsageError } from './load-settings.ts';
+import { CommandFailed, UsageError } from './errors.ts';
+import { loadSettings } from './load-settings.ts';
 import { addSettingOptions } from './settings-options.ts';
 import { shutdownSignal } from './shutdown.ts';
 
@@ -118,7 +119,7 @@ async function run(command: Command, server: string, args: readonly string[]): P
   await registration?.deregister();
   await wrapped.stop();
   if (typeof reason === 'string') {
-    throw new Error(`${server} ${reason}. Is it installed, and on PATH? Try it by hand first.`);
+    throw new CommandFailed(`${server} ${reason}. Is it installed, and on PATH? Try it by hand first.`);
   }
 }
 

@@ -6,12 +6,14 @@ import { version } from '../version.ts';
 import { createLog } from '../observability/log.ts';
 import { keepRegistered, type ServiceDefinition } from '../discovery/registration.ts';
 import { consulClient, consulRegistry, startRouter } from '../main.ts';
-import { loadKeyRing, loadSettings, UsageError } from './load-settings.ts';
+import { UsageError } from './errors.ts';
+import { loadKeyRing, loadSettings } from './load-settings.ts';
 import { addSettingOptions } from './settings-options.ts';
 import { shutdownSignal } from './shutdown.ts';
 
 export function serveCommand(): Command {
   const command = new Command('serve')
+    .allowExcessArguments(true)
     .description(
       'Run the router (the default command): watch Consul, serve every MCP server in it at one endpoint.',
     )
@@ -22,6 +24,9 @@ export function serveCommand(): Command {
         '\nSIGTERM or SIGINT drains and exits; a second one exits at once.',
     );
   return addSettingOptions(command).action(async () => {
+    const [word] = command.args;
+    if (word !== undefined)
+      throw new UsageError(`There is no command ${word}. See: mcp-consul-router --help`);
     await serve(loadSettings(command).settings);
   });
 }

@@ -53,7 +53,8 @@ export class ClientSession {
     readonly idleMs: number;
     readonly running: number;
     readonly stream: boolean;
-    readonly backends: readonly string[];
+    /** Instance by service. */
+    readonly backends: Readonly<Record<string, string>>;
   } {
     return {
       path: this.seal.path,
@@ -62,7 +63,7 @@ export class ClientSession {
       idleMs: Math.round(now - this.lastSeenAt),
       running: this.running.size,
       stream: this.stream !== undefined,
-      backends: [...this.backends.all()].map((backend) => backend.instance.id),
+      backends: Object.fromEntries(this.backends.pins),
     };
   }
 

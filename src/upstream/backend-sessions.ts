@@ -83,6 +83,17 @@ export class BackendSessions {
     return this.#pins.get(service);
   }
 
+  /** Where calls for each service go by now. */
+  get pins(): ReadonlyMap<ServiceName, InstanceId> {
+    return this.#pins;
+  }
+
+  /** Forgets sessions at instances that are gone. Calls that still run there keep their own hold of it. */
+  retain(known: { has(instance: InstanceId): boolean }): void {
+    for (const id of this.#open.keys()) if (!known.has(id)) this.#open.delete(id);
+    for (const [service, id] of this.#pins) if (!known.has(id)) this.#pins.delete(service);
+  }
+
   all(): Iterable<BackendSession> {
     return this.#open.values();
   }
