@@ -1,0 +1,13 @@
+import { execFileSync } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
+import { findConsul } from '../../src/cli/demo/consul-binary.ts';
+
+/** Before all tests: the program is built, as test/e2e starts it, and Consul is there. */
+export default async function setup(): Promise<void> {
+  const root = fileURLToPath(new URL('../../', import.meta.url));
+  execFileSync(process.execPath, ['node_modules/typescript/bin/tsc', '-p', 'tsconfig.build.json'], {
+    cwd: root,
+    stdio: 'inherit',
+  });
+  await findConsul({ environment: process.env, progress: (line) => console.log(line) });
+}
