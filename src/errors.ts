@@ -5,45 +5,93 @@
  * `rpc` is the JSON-RPC code. Codes of the router's own stay outside −32768…−32000, which JSON-RPC and MCP
  * reserve. `http` is the status of an HTTP answer that carries nothing but this error.
  */
-const table = {
-  PARSE_ERROR: { rpc: -32700, http: 400 },
-  INVALID_REQUEST: { rpc: -32600, http: 400 },
-  METHOD_NOT_FOUND: { rpc: -32601, http: 200 },
-  INVALID_PARAMS: { rpc: -32602, http: 200 },
-  INTERNAL: { rpc: -32603, http: 500 },
-  /** Unknown and forbidden look the same to the caller. */
-  UNKNOWN_TOOL: { rpc: -32602, http: 200 },
-  UNKNOWN_PROMPT: { rpc: -32602, http: 200 },
-  UNKNOWN_RESOURCE: { rpc: -32002, http: 200 },
-  INVALID_CURSOR: { rpc: -32602, http: 200 },
-  UNSUPPORTED_VERSION: { rpc: -32000, http: 400 },
-  SESSION_REQUIRED: { rpc: -32000, http: 400 },
-  /** 404 makes a client of the session era initialize again (specification 2025-11-25, session management). */
-  SESSION_NOT_FOUND: { rpc: -32001, http: 404 },
-  NO_HEALTHY_INSTANCE: { rpc: 1001, http: 200 },
-  /** The backend took the request and broke before it answered; it may have acted on it. */
-  BACKEND_FAILED: { rpc: 1002, http: 200 },
-  BACKEND_TIMEOUT: { rpc: 1003, http: 200 },
-  /** The backend refused the router, not the caller. */
-  BACKEND_REFUSED: { rpc: 1004, http: 200 },
-  BACKEND_GARBAGE: { rpc: 1005, http: 200 },
-  BACKEND_TOO_LARGE: { rpc: 1006, http: 200 },
-  BACKEND_SESSION_LOST: { rpc: 1007, http: 200 },
-  OVERLOADED: { rpc: 1010, http: 503 },
-  DRAINING: { rpc: 1011, http: 503 },
-  NOT_FOUND: { rpc: -32600, http: 404 },
-  METHOD_NOT_ALLOWED: { rpc: -32600, http: 405 },
-  NOT_ACCEPTABLE: { rpc: -32600, http: 406 },
-  BODY_TOO_LARGE: { rpc: -32600, http: 413 },
-  UNSUPPORTED_MEDIA_TYPE: { rpc: -32600, http: 415 },
-  FORBIDDEN_ORIGIN: { rpc: -32600, http: 403 },
-  REQUEST_TIMEOUT: { rpc: -32600, http: 408 },
-  UNAUTHENTICATED: { rpc: -32600, http: 401 },
-  WRONG_SETTINGS: { rpc: -32603, http: 500 },
-  CONSUL_UNAVAILABLE: { rpc: 1020, http: 503 },
-} as const satisfies Record<string, { rpc: number; http: number }>;
+export const errorTable = {
+  PARSE_ERROR: { rpc: -32700, http: 400, doc: 'The body is not JSON.' },
+  INVALID_REQUEST: { rpc: -32600, http: 400, doc: 'The body is JSON, but no JSON-RPC message.' },
+  METHOD_NOT_FOUND: { rpc: -32601, http: 200, doc: 'The method is not served at this endpoint.' },
+  INVALID_PARAMS: { rpc: -32602, http: 200, doc: 'Parameters are missing or wrong.' },
+  INTERNAL: { rpc: -32603, http: 500, doc: 'The router itself failed; its log says why.' },
+  UNKNOWN_TOOL: {
+    rpc: -32602,
+    http: 200,
+    doc: 'There is no such tool, or the caller may not see it: both look the same.',
+  },
+  UNKNOWN_PROMPT: { rpc: -32602, http: 200, doc: 'There is no such prompt, or the caller may not see it.' },
+  UNKNOWN_RESOURCE: {
+    rpc: -32002,
+    http: 200,
+    doc: 'There is no such resource, or the caller may not see it.',
+  },
+  INVALID_CURSOR: {
+    rpc: -32602,
+    http: 200,
+    doc: 'The cursor was not made by this router; start the list again.',
+  },
+  UNSUPPORTED_VERSION: {
+    rpc: -32000,
+    http: 400,
+    doc: 'The protocol version header names a revision that is not served.',
+  },
+  SESSION_REQUIRED: {
+    rpc: -32000,
+    http: 400,
+    doc: 'A request other than `initialize` without a session id.',
+  },
+  SESSION_NOT_FOUND: {
+    rpc: -32001,
+    http: 404,
+    doc: "The session is unknown, over, or somebody else's. 404 makes a client initialize again.",
+  },
+  NO_HEALTHY_INSTANCE: {
+    rpc: 1001,
+    http: 200,
+    doc: 'No instance may take the call now, or none could be reached. Nothing was executed.',
+  },
+  BACKEND_FAILED: {
+    rpc: 1002,
+    http: 200,
+    doc: 'The backend broke off or answered with an HTTP error. The sentence says whether it may have acted.',
+  },
+  BACKEND_TIMEOUT: {
+    rpc: 1003,
+    http: 200,
+    doc: 'No sign of life for `mcp-timeout-ms`; the call was cancelled.',
+  },
+  BACKEND_REFUSED: {
+    rpc: 1004,
+    http: 200,
+    doc: 'The backend refused the router (401, 403), not the caller.',
+  },
+  BACKEND_GARBAGE: { rpc: 1005, http: 200, doc: 'The backend answered with something that is not MCP.' },
+  BACKEND_TOO_LARGE: { rpc: 1006, http: 200, doc: "The backend's answer is larger than allowed." },
+  BACKEND_SESSION_LOST: {
+    rpc: 1007,
+    http: 200,
+    doc: 'The backend forgot its session and could not be made to keep a new one.',
+  },
+  OVERLOADED: { rpc: 1010, http: 503, doc: 'Too much is under way; try again after `retryAfterMs`.' },
+  DRAINING: {
+    rpc: 1011,
+    http: 503,
+    doc: 'This process is shutting down; connect again to reach another one.',
+  },
+  NOT_FOUND: { rpc: -32600, http: 404, doc: 'There is no endpoint at this path.' },
+  METHOD_NOT_ALLOWED: { rpc: -32600, http: 405, doc: 'The HTTP method is not served at this path.' },
+  NOT_ACCEPTABLE: { rpc: -32600, http: 406, doc: '`Accept` names nothing that the answer could be.' },
+  BODY_TOO_LARGE: { rpc: -32600, http: 413, doc: 'The request body is larger than `MCP_ROUTER_MAX_BODY`.' },
+  UNSUPPORTED_MEDIA_TYPE: { rpc: -32600, http: 415, doc: '`Content-Type` is not `application/json`.' },
+  FORBIDDEN_ORIGIN: { rpc: -32600, http: 403, doc: '`Origin` or `Host` is not allowed (DNS rebinding).' },
+  REQUEST_TIMEOUT: { rpc: -32600, http: 408, doc: 'The request took too long to arrive.' },
+  UNAUTHENTICATED: { rpc: -32600, http: 401, doc: 'The caller has not proved who it is.' },
+  WRONG_SETTINGS: { rpc: -32603, http: 500, doc: 'A setting is wrong; the command ends with status 2.' },
+  CONSUL_UNAVAILABLE: {
+    rpc: 1020,
+    http: 503,
+    doc: "Consul can't be asked and nothing is known from before.",
+  },
+} as const satisfies Record<string, { rpc: number; http: number; doc: string }>;
 
-export type ErrorCode = keyof typeof table;
+export type ErrorCode = keyof typeof errorTable;
 
 /** What of an error may be told to a client besides code and sentence. Never an internal address. */
 export interface ErrorDetails {
@@ -69,11 +117,11 @@ export class RouterError extends Error {
   }
 
   get rpcCode(): number {
-    return table[this.code].rpc;
+    return errorTable[this.code].rpc;
   }
 
   get httpStatus(): number {
-    return table[this.code].http;
+    return errorTable[this.code].http;
   }
 
   /** The JSON-RPC error object: `{code, message, data: {code, …details}}`. */

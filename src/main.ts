@@ -209,7 +209,7 @@ export async function startRouter(settings: Settings, parts: RouterParts): Promi
     instances: () => instanceCounts(moment()),
     problems: () => problemCounts(moment()),
     sessions: () => sessions.size,
-    runningCalls: () => deadlines.size,
+    callsRunning: () => deadlines.size,
     consulQueries: () => registry.status().queries,
     consulAgeSeconds: () =>
       new Map(registry.status().datacenters.map((dc) => [dc.name, (dc.lastContactMs ?? Number.NaN) / 1000])),

@@ -18,6 +18,7 @@ interface RunOptions {
   readonly port: number;
   readonly listenHost: string;
   readonly address?: string;
+  readonly checkHost?: string;
   readonly path: string;
   readonly perSession?: true;
   readonly tag: readonly string[];
@@ -52,6 +53,10 @@ export function runCommand(): Command {
     .option('--port <port>', 'port to listen on; 0 lets the system choose', wholeNumber(0, 65_535), 0)
     .option('--listen-host <host>', 'address to listen on', '127.0.0.1')
     .option('--address <address>', 'address to register (default: the address listened on, if it is one)')
+    .option(
+      '--check-host <host>',
+      'where Consul reaches /healthz (default: the address listened on, or loopback)',
+    )
     .option('--path <path>', 'where MCP is spoken', '/mcp')
     .option(
       '--per-session',
@@ -138,7 +143,7 @@ function definition(options: RunOptions, server: string, port: number): ServiceD
     'mcp-tools-deny': options.toolsDeny,
     ...options.meta,
   };
-  const checkHost = everywhere ? '127.0.0.1' : bracketed(options.listenHost);
+  const checkHost = bracketed(options.checkHost ?? (everywhere ? '127.0.0.1' : options.listenHost));
   return {
     ID: options.id ?? `${name}-${hostname()}-${port}`,
     Name: name,

@@ -1,15 +1,15 @@
 import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client';
 
-/** A value that is read when Prometheus asks. */
+/** Values that are read when Prometheus asks. */
 export interface Readings {
   readonly tableVersion: () => number;
   readonly services: () => number;
   readonly tools: () => number;
-  /** Instances by Consul state. */
+  /** By Consul state. */
   readonly instances: () => ReadonlyMap<string, number>;
   readonly sessions: () => number;
-  readonly runningCalls: () => number;
-  /** Seconds since Consul last said something that was believed, by datacenter. */
+  readonly callsRunning: () => number;
+  /** Seconds since Consul last answered, by datacenter. */
   readonly consulAgeSeconds: () => ReadonlyMap<string, number>;
   /** By datacenter: 1 while Consul's word is believed, 0 while the last good state is kept. */
   readonly consulUp: () => ReadonlyMap<string, number>;
@@ -18,66 +18,150 @@ export interface Readings {
   readonly problems: () => ReadonlyMap<string, number>;
 }
 
-/**
- * Prometheus series, prefix `mcp_router_`. Labels are bounded: services and results, never tools, sessions or
- * anything that a client can make up.
- */
+interface Metric {
+  readonly name: string;
+  readonly type: 'counter' | 'gauge' | 'histogram';
+  readonly labels: readonly string[];
+  readonly help: string;
+  readonly buckets?: readonly number[];
+}
+
+const metric = <const One extends Metric>(one: One): One => one;
+
+/** Every series, once. Labels are bounded: services and results, never what a client can make up. */
+const metrics = {
+  calls: metric({
+    name: 'mcp_router_calls_total',
+    type: 'counter',
+    labels: ['service', 'result'],
+    help: 'Calls by service and result: ok, tool-error, rpc-error, cancelled, or the code of a router error.',
+  }),
+  callDuration: metric({
+    name: 'mcp_router_call_duration_seconds',
+    type: 'histogram',
+    labels: ['service'],
+    help: 'From the request to the last byte of the answer.',
+    buckets: [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60],
+  }),
+  callRetries: metric({
+    name: 'mcp_router_call_retries_total',
+    type: 'counter',
+    labels: ['service'],
+    help: 'Attempts beyond the first of a call.',
+  }),
+  callsRunning: metric({
+    name: 'mcp_router_calls_running',
+    type: 'gauge',
+    labels: [],
+    help: 'Calls under way.',
+  }),
+  sessions: metric({
+    name: 'mcp_router_sessions',
+    type: 'gauge',
+    labels: [],
+    help: 'Client sessions held by this process.',
+  }),
+  tableVersion: metric({
+    name: 'mcp_router_table_version',
+    type: 'gauge',
+    labels: [],
+    help: 'Version of the routing table in use.',
+  }),
+  tableSwaps: metric({
+    name: 'mcp_router_table_swaps_total',
+    type: 'counter',
+    labels: [],
+    help: 'Routing tables that replaced another.',
+  }),
+  services: metric({
+    name: 'mcp_router_services',
+    type: 'gauge',
+    labels: [],
+    help: 'Services in the routing table.',
+  }),
+  instances: metric({
+    name: 'mcp_router_instances',
+    type: 'gauge',
+    labels: ['state'],
+    help: 'Registered instances by Consul state: passing, warning, critical, maintenance.',
+  }),
+  tools: metric({ name: 'mcp_router_tools', type: 'gauge', labels: [], help: 'Tools in the catalog.' }),
+  problems: metric({
+    name: 'mcp_router_problems',
+    type: 'gauge',
+    labels: ['code'],
+    help: 'Problems of registrations and servers by code; /api/v1/services/:name has the sentences.',
+  }),
+  probes: metric({
+    name: 'mcp_router_probe_duration_seconds',
+    type: 'histogram',
+    labels: ['result'],
+    help: 'Time to ask an instance what it can do, by how it ended: learned or failed.',
+    buckets: [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30],
+  }),
+  consulUp: metric({
+    name: 'mcp_router_consul_up',
+    type: 'gauge',
+    labels: ['datacenter'],
+    help: '1 while what Consul says is believed, 0 while the last good state is kept.',
+  }),
+  consulAge: metric({
+    name: 'mcp_router_consul_age_seconds',
+    type: 'gauge',
+    labels: ['datacenter'],
+    help: 'Seconds since Consul last answered a query.',
+  }),
+  consulQueries: metric({
+    name: 'mcp_router_consul_queries',
+    type: 'gauge',
+    labels: [],
+    help: 'Blocking queries under way.',
+  }),
+  consulErrors: metric({
+    name: 'mcp_router_consul_errors_total',
+    type: 'counter',
+    labels: ['reason'],
+    help: 'Answers of Consul that were none or were not believed, by reason.',
+  }),
+} as const;
+
+/** For the reference page. */
+export const metricTable: readonly Metric[] = Object.values(metrics);
+
+/** Prometheus series with the prefix `mcp_router_`. */
 export class Metrics {
   readonly #registry = new Registry();
   readonly #calls: Counter;
   readonly #duration: Histogram;
-  readonly #attempts: Counter;
+  readonly #retries: Counter;
   readonly #swaps: Counter;
-  readonly #looks: Histogram;
+  readonly #probes: Histogram;
   readonly #consulErrors: Counter;
 
   constructor(readings: Readings) {
-    const registers = [this.#registry];
     collectDefaultMetrics({ register: this.#registry });
-    this.#calls = new Counter({
-      name: 'mcp_router_calls_total',
-      help: 'Calls by service and result: ok, tool-error, rpc-error, cancelled, or the code of a router error.',
-      labelNames: ['service', 'result'],
-      registers,
-    });
-    this.#duration = new Histogram({
-      name: 'mcp_router_call_duration_seconds',
-      help: 'From the request to the last byte of the answer.',
-      labelNames: ['service'],
-      buckets: [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60],
-      registers,
-    });
-    this.#attempts = new Counter({
-      name: 'mcp_router_call_retries_total',
-      help: 'Attempts beyond the first of a call.',
-      labelNames: ['service'],
-      registers,
-    });
-    this.#swaps = new Counter({
-      name: 'mcp_router_table_swaps_total',
-      help: 'Routing tables that replaced another.',
-      registers,
-    });
-    this.#looks = new Histogram({
-      name: 'mcp_router_probe_duration_seconds',
-      help: 'Time to ask an instance what it can do, by how it ended.',
-      labelNames: ['result'],
-      buckets: [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30],
-      registers,
-    });
-    this.#consulErrors = new Counter({
-      name: 'mcp_router_consul_errors_total',
-      help: 'Answers of Consul that were not believed, by reason.',
-      labelNames: ['reason'],
-      registers,
-    });
-    this.#gauges(readings, registers);
+    this.#calls = this.#counter(metrics.calls);
+    this.#duration = this.#histogram(metrics.callDuration);
+    this.#retries = this.#counter(metrics.callRetries);
+    this.#swaps = this.#counter(metrics.tableSwaps);
+    this.#probes = this.#histogram(metrics.probes);
+    this.#consulErrors = this.#counter(metrics.consulErrors);
+    this.#gauge(metrics.callsRunning, readings.callsRunning);
+    this.#gauge(metrics.sessions, readings.sessions);
+    this.#gauge(metrics.tableVersion, readings.tableVersion);
+    this.#gauge(metrics.services, readings.services);
+    this.#gauge(metrics.tools, readings.tools);
+    this.#gauge(metrics.consulQueries, readings.consulQueries);
+    this.#gaugeBy(metrics.instances, readings.instances);
+    this.#gaugeBy(metrics.problems, readings.problems);
+    this.#gaugeBy(metrics.consulUp, readings.consulUp);
+    this.#gaugeBy(metrics.consulAge, readings.consulAgeSeconds);
   }
 
   callEnded(service: string, result: string, attempts: number, durationMs: number): void {
     this.#calls.inc({ service, result });
     this.#duration.observe({ service }, durationMs / 1000);
-    if (attempts > 1) this.#attempts.inc({ service }, attempts - 1);
+    if (attempts > 1) this.#retries.inc({ service }, attempts - 1);
   }
 
   tableSwapped(): void {
@@ -85,7 +169,7 @@ export class Metrics {
   }
 
   lookEnded(result: string, durationMs: number): void {
-    this.#looks.observe({ result }, durationMs / 1000);
+    this.#probes.observe({ result }, durationMs / 1000);
   }
 
   consulError(reason: string): void {
@@ -101,48 +185,42 @@ export class Metrics {
     return this.#registry.metrics();
   }
 
-  #gauges(readings: Readings, registers: Registry[]): void {
-    const single = (name: string, help: string, read: () => number): void => {
-      void new Gauge({
-        name: `mcp_router_${name}`,
-        help,
-        registers,
-        collect() {
-          this.set(read());
-        },
-      });
-    };
-    const labelled = (
-      name: string,
-      help: string,
-      label: string,
-      read: () => ReadonlyMap<string, number>,
-    ): void => {
-      void new Gauge({
-        name: `mcp_router_${name}`,
-        help,
-        labelNames: [label],
-        registers,
-        collect() {
-          this.reset();
-          for (const [value, count] of read()) this.set({ [label]: value }, count);
-        },
-      });
-    };
-    single('table_version', 'Version of the routing table in use.', readings.tableVersion);
-    single('services', 'Services in the routing table.', readings.services);
-    single('tools', 'Tools in the catalog.', readings.tools);
-    single('sessions', 'Client sessions held by this process.', readings.sessions);
-    single('calls_running', 'Calls under way.', readings.runningCalls);
-    single('consul_queries', 'Blocking queries under way.', readings.consulQueries);
-    labelled('instances', 'Registered instances by Consul state.', 'state', readings.instances);
-    labelled('problems', 'Problems of registrations and servers by code.', 'code', readings.problems);
-    labelled(
-      'consul_age_seconds',
-      'Seconds since Consul last said something that was believed.',
-      'datacenter',
-      readings.consulAgeSeconds,
-    );
-    labelled('consul_up', '1 while what Consul says is believed.', 'datacenter', readings.consulUp);
+  #counter({ name, help, labels }: Metric): Counter {
+    return new Counter({ name, help, labelNames: [...labels], registers: [this.#registry] });
+  }
+
+  #histogram({ name, help, labels, buckets = [] }: Metric): Histogram {
+    return new Histogram({
+      name,
+      help,
+      labelNames: [...labels],
+      buckets: [...buckets],
+      registers: [this.#registry],
+    });
+  }
+
+  #gauge({ name, help }: Metric, read: () => number): void {
+    void new Gauge({
+      name,
+      help,
+      registers: [this.#registry],
+      collect() {
+        this.set(read());
+      },
+    });
+  }
+
+  #gaugeBy({ name, help, labels }: Metric, read: () => ReadonlyMap<string, number>): void {
+    const [label = ''] = labels;
+    void new Gauge({
+      name,
+      help,
+      labelNames: [label],
+      registers: [this.#registry],
+      collect() {
+        this.reset();
+        for (const [value, count] of read()) this.set({ [label]: value }, count);
+      },
+    });
   }
 }
