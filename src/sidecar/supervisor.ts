@@ -1,27 +1,27 @@
-import type { Clock, Log } from '../model.ts';
-import type { Envelope } from '../relay/envelope.ts';
-import { Child, type ChildOptions } from './child.ts';
+import type { Clock } from '../model.ts';
+import { Child, type ChildEnd, type ChildEvents, type ChildOptions } from './child.ts';
 
-export interface SupervisorOptions extends Pick<ChildOptions, 'command' | 'args' | 'env'> {
+export interface SupervisorOptions extends ChildOptions {
   readonly onStart: (child: Child) => void;
-  readonly onMessage: (message: Envelope) => void;
+  readonly onMessage: ChildEvents['message'];
+  readonly onLost: ChildEvents['lost'];
   readonly onExit: (reason: string) => void;
   /** The command can't be started at all: there is no use in trying again. Only for the very first try. */
   readonly onHopeless: (reason: string) => void;
-  readonly log: Log;
   readonly now: Clock;
 }
 
 const RETRY_MIN_MS = 500;
 const RETRY_MAX_MS = 30_000;
-/** A child that lived this long was a healthy one: the next pause is short again. */
+/** A child that worked for this long was a healthy one: the next pause is short again. */
 const STABLE_MS = 30_000;
 
-/** Keeps one child running: a crash is followed by another start, after a pause that grows. */
+/** Keeps one child running: its end is followed by another start, after a pause that grows. */
 export class Supervisor {
   readonly #options: SupervisorOptions;
   #child: Child | undefined;
-  #startedAt = 0;
+  /** When the child was seen to work; undefined until then. */
+  #provenAt: number | undefined;
   #everStarted = false;
   #failures = 0;
   #timer: NodeJS.Timeout | undefined;
@@ -36,28 +36,30 @@ export class Supervisor {
   }
 
   start(): void {
-    const { command, args, env, log, onStart, onMessage, now } = this.#options;
-    this.#startedAt = now();
-    const child = new Child({
-      command,
-      args,
-      env,
-      log,
-      onMessage,
-      onExit: (reason, failed) => this.#exited(reason, failed),
+    const { command, args, log, onStart, onMessage, onLost } = this.#options;
+    const child = new Child(this.#options, {
+      message: onMessage,
+      lost: onLost,
+      exit: (end) => this.#ended(end),
     });
     this.#child = child;
+    this.#provenAt = undefined;
     if (child.pid === undefined) return;
     this.#everStarted = true;
     log.info('server started', { pid: child.pid, command: [command, ...args].join(' ') });
     onStart(child);
   }
 
+  /** The child works. A start alone proves nothing: a server that never gets ready starts, too. */
+  proven(): void {
+    this.#provenAt = this.#options.now();
+  }
+
   /** Ends a child that is no use any more; it is started again as after a crash. */
   giveUpOn(child: Child, reason: string): void {
     if (this.#child !== child) return;
     child.kill();
-    this.#exited(reason, false);
+    this.#ended({ reason, spawnFailed: false });
   }
 
   async stop(): Promise<void> {
@@ -67,7 +69,7 @@ export class Supervisor {
     this.#child = undefined;
   }
 
-  #exited(reason: string, spawnFailed: boolean): void {
+  #ended({ reason, spawnFailed }: ChildEnd): void {
     const { log, now, onExit, onHopeless } = this.#options;
     this.#child = undefined;
     if (this.#stopped) return;
@@ -76,7 +78,7 @@ export class Supervisor {
       return;
     }
     onExit(reason);
-    if (now() - this.#startedAt > STABLE_MS) this.#failures = 0;
+    if (this.#provenAt !== undefined && now() - this.#provenAt > STABLE_MS) this.#failures = 0;
     const pauseMs = Math.min(RETRY_MAX_MS, RETRY_MIN_MS * 2 ** this.#failures);
     this.#failures++;
     log.warn('server ended and is started again', { reason, inMs: pauseMs });

@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import type { Log, LogFields } from '../../src/model.ts';
 import { wrap, type WrapOptions, type Wrapped } from '../../src/sidecar/run.ts';
@@ -42,6 +43,7 @@ export async function startWrapped(
     log: { error: write('error'), warn: write('warn'), info: write('info'), debug: write('debug') },
     now: () => performance.now(),
     ...options,
+    limits: { lingerMs: 0, ...options.limits },
   });
   running.add(server);
   const url = `http://127.0.0.1:${server.port}/mcp`;
@@ -57,11 +59,10 @@ export async function stopWrapped(): Promise<void> {
   await Promise.all(all.map((server) => server.stop()));
 }
 
-/** Whether the process lives; one that is dead and not yet reaped does not. */
+/** Whether the process lives; one that has ended and was not reaped yet (state Z) does not. */
 export function alive(pid: number): boolean {
   try {
-    process.kill(pid, 0);
-    return true;
+    return !/\) [ZX] /.test(readFileSync(`/proc/${pid}/stat`, 'utf8'));
   } catch {
     return false;
   }

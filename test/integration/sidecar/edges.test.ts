@@ -14,8 +14,8 @@ describe('the process', () => {
   it("a child's last words count, although it is gone when they are read", async () => {
     const { url } = await startWrapped([telling]);
     const session = await RawSession.open(url);
-    const answer = await session.call('last words', { bytes: 3_000_000 });
-    expect(textOf(answer)).toHaveLength(3_000_000);
+    const answer = await session.call('last words', { bytes: 150_000 });
+    expect(textOf(answer)).toHaveLength(150_000);
   });
 
   it('what a crashed child had started goes with it', async () => {
@@ -28,7 +28,7 @@ describe('the process', () => {
   });
 
   it('a line over the limit is refused, and the call gets an error; the server lives on', async () => {
-    const { url, logs } = await startWrapped([telling], { maxLineBytes: 100_000 } as object);
+    const { url, logs } = await startWrapped([telling], { limits: { maxLineBytes: 100_000 } });
     const session = await RawSession.open(url);
     const pid = textOf(await session.call('pid'));
     const answer = await session.call('huge', { bytes: 200_000 });
@@ -70,7 +70,7 @@ describe('the process', () => {
 
 describe('health', () => {
   it('a child that hangs while nothing is asked of it is not healthy', async () => {
-    const { url, healthUrl } = await startWrapped([telling], { pingTimeoutMs: 200, provenMs: 0 } as object);
+    const { url, healthUrl } = await startWrapped([telling], { limits: { pingTimeoutMs: 200, provenMs: 0 } });
     const pid = Number(textOf(await (await RawSession.open(url)).call('pid')));
     process.kill(pid, 'SIGSTOP');
     await eventually(async () => (await fetch(healthUrl)).status === 503);
@@ -79,7 +79,7 @@ describe('health', () => {
   });
 
   it('a child that is busy with a call stays healthy', async () => {
-    const { url, healthUrl } = await startWrapped([telling], { pingTimeoutMs: 100, provenMs: 0 } as object);
+    const { url, healthUrl } = await startWrapped([telling], { limits: { pingTimeoutMs: 100, provenMs: 0 } });
     const session = await RawSession.open(url);
     const call = session.call('block', { ms: 1000 });
     await eventually(async () => (await (await fetch(healthUrl)).text()).includes('busy'));
@@ -121,7 +121,7 @@ describe('sessions', () => {
   });
 
   it('clients that never say goodbye do not lock others out', async () => {
-    const { url } = await startWrapped([telling], { maxSessions: 3, evictAfterMs: 0 } as object);
+    const { url } = await startWrapped([telling], { maxSessions: 3, limits: { evictAfterMs: 0 } });
     const sessions: RawSession[] = [];
     for (let at = 0; at < 10; at++) sessions.push(await RawSession.open(url));
     expect(textOf(await sessions[9]!.call('pid'))).toMatch(/^\d+$/);
@@ -129,13 +129,14 @@ describe('sessions', () => {
   });
 
   it('the limit holds while children are still starting', async () => {
-    const { url, logs } = await startWrapped([telling, 'delay=300'], {
+    const { url } = await startWrapped([telling, 'delay=300'], {
       perSession: true,
       maxSessions: 2,
     });
     const answers = await Promise.all(Array.from({ length: 6 }, () => raw(url, { body: initialize })));
-    expect(answers.map((answer) => answer.status).toSorted()).toEqual([200, 200, 503, 503, 503, 503]);
-    void logs;
+    expect(answers.map((answer) => answer.status).toSorted((a, b) => a - b)).toEqual([
+      200, 200, 503, 503, 503, 503,
+    ]);
   });
 
   it('a session whose child crashed makes room at once', async () => {
