@@ -32,10 +32,10 @@ export class Pulse {
   async check(): Promise<Health> {
     const { limits, ping, busy } = this.#options;
     if (this.#silence() <= limits.provenMs) return { kind: 'up' };
+    const since = this.#heardAt;
     this.#pinged ??= ping().finally(() => {
       this.#pinged = undefined;
     });
-    const since = this.#heardAt;
     await Promise.race([this.#pinged, delay(limits.pingTimeoutMs, undefined, { ref: false })]);
     if (this.#heardAt > since) return { kind: 'up' };
     if (busy() && this.#silence() <= limits.busyMs) return { kind: 'busy' };
