@@ -96,6 +96,7 @@ export default defineConfig({
         'vitest/expect-expect': ['error', { assertFunctionNames: ['expect', 'eventually', 'fc.assert'] }],
         'unicorn/consistent-function-scoping': 'off',
         'no-unsafe-optional-chaining': 'off',
+        'unicorn/prefer-set-has': 'off',
         'vitest/no-conditional-expect': 'off',
         'typescript/no-base-to-string': 'off',
         'max-lines': 'off',

@@ -160,7 +160,8 @@ export async function startRouter(settings: Settings, parts: RouterParts): Promi
   // The data plane.
   const sessions = new ClientSessions({
     sealer: new Sealer(parts.keyRing),
-    connections,
+    table: () => reconciler.table,
+    backends: { connections, handshakeTimeoutMs: settings.probeTimeout, now, random },
     maxSessions: settings.maxSessions,
     idleMs: settings.sessionIdle,
     maxAgeMs: settings.sessionMaxAge,
@@ -179,7 +180,6 @@ export async function startRouter(settings: Settings, parts: RouterParts): Promi
       deadlines,
       now,
       random,
-      handshakeTimeoutMs: settings.probeTimeout,
       observer: {
         callEnded: (call) => metrics.callEnded(call.service, call.result, call.attempts, call.durationMs),
       },

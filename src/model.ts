@@ -185,6 +185,10 @@ export interface ToolHints {
 
 export interface Tool extends ListItem {
   readonly hints: ToolHints;
+  /** It opens a page (MCP Apps): `_meta.ui.resourceUri`. */
+  readonly hasApp: boolean;
+  /** Only its app's page may call it, no model: `_meta.ui.visibility` without `model`. */
+  readonly appOnly: boolean;
 }
 
 /** Everything one server said of itself, at one moment, to a client that can do everything. */
@@ -233,6 +237,14 @@ export interface CatalogItem<Item extends ListItem = ListItem> {
   readonly portable: PublicName;
 }
 
+/** One resource or resource template under its public URI, which is its own unless another service has the same. */
+export interface CatalogResource {
+  readonly service: ServiceName;
+  readonly item: ListItem;
+  /** For templates: the template. */
+  readonly uri: string;
+}
+
 /**
  * What one service shows. Keeps its identity while what it shows stays the same, so whatever is made of it
  * (bytes of a list) can be kept with it.
@@ -244,16 +256,23 @@ export interface CatalogService {
   /** Sorted by the service's own names; after `mcp-tools-allow` and `-deny`. */
   readonly tools: readonly CatalogItem<Tool>[];
   readonly prompts: readonly CatalogItem[];
+  readonly resources: readonly CatalogResource[];
+  readonly resourceTemplates: readonly CatalogResource[];
+  /** Some of its URIs belong to another service: what it says has to be read for URIs. */
+  readonly rewritesUris: boolean;
 }
 
 export interface Catalog {
   /** Sorted by name. */
   readonly services: readonly CatalogService[];
+  readonly byName: ReadonlyMap<ServiceName, CatalogService>;
   /** The same before name conflicts were settled: what the next build starts from. */
   readonly claims: readonly CatalogService[];
   /** By both spellings. */
   readonly tools: ReadonlyMap<string, CatalogItem<Tool>>;
   readonly prompts: ReadonlyMap<string, CatalogItem>;
+  /** By public URI. */
+  readonly resources: ReadonlyMap<string, CatalogResource>;
   /** Name conflicts and left-out items, by service. */
   readonly problems: ReadonlyMap<ServiceName, readonly Problem[]>;
 }

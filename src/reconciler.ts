@@ -29,9 +29,11 @@ export interface ReconcilerOptions {
 
 const emptyCatalog: Catalog = {
   services: [],
+  byName: new Map(),
   claims: [],
   tools: new Map(),
   prompts: new Map(),
+  resources: new Map(),
   problems: new Map(),
 };
 

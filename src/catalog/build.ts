@@ -2,6 +2,7 @@ import type {
   CanonicalName,
   Catalog,
   CatalogItem,
+  CatalogResource,
   CatalogService,
   ListItem,
   Problem,
@@ -11,6 +12,7 @@ import type {
   Tool,
 } from '../model.ts';
 import { nameFilter } from './glob.ts';
+import { settleUris, type SettledUris } from './resource-owners.ts';
 import { CANONICAL_MAX, disambiguated, namesOf, PORTABLE_MAX } from './names.ts';
 
 /** What the catalog needs to know of a service that is to be shown. */
@@ -38,20 +40,51 @@ export function buildCatalog(shown: readonly ShownService[], previous?: Catalog)
     .toSorted((a, b) => compare(a.name, b.name))
     .map((service) => claim(service, claimsBefore.get(service.name)));
 
-  const settled = { tools: settle(claims, 'tools'), prompts: settle(claims, 'prompts') };
-  const before = byName(previous?.services);
+  const ranks = ranking(claims);
+  const tools = settle(claims, 'tools', ranks);
+  const prompts = settle(claims, 'prompts', ranks);
+  const uris = settleUris(claims, (a, b) => ranks(a, a.item.key, b, b.item.key));
+  const before = previous?.byName ?? byName();
   const services = claims.map((service) => {
-    const tools = rename(service.tools, settled.tools.renamed);
-    const prompts = rename(service.prompts, settled.prompts.renamed);
-    if (tools === service.tools && prompts === service.prompts) return service;
-    return reuse({ ...service, tools, prompts }, before.get(service.name));
+    const settled = {
+      tools: rename(service.tools, tools.renamed),
+      prompts: rename(service.prompts, prompts.renamed),
+      resources: rename(service.resources, uris.renamed),
+      resourceTemplates: rename(service.resourceTemplates, uris.renamed),
+    };
+    const rewritesUris =
+      settled.resources !== service.resources || settled.resourceTemplates !== service.resourceTemplates;
+    if (!rewritesUris && settled.tools === service.tools && settled.prompts === service.prompts)
+      return service;
+    return reuse({ ...service, ...settled, rewritesUris }, before.get(service.name));
   });
   return {
     services,
+    byName: byName(services),
     claims,
-    tools: settled.tools.index,
-    prompts: settled.prompts.index,
-    problems: gather(settled.tools.conflicts, settled.prompts.conflicts),
+    tools: tools.index,
+    prompts: prompts.index,
+    resources: uris.index,
+    problems: gather([...tools.conflicts, ...prompts.conflicts], uris.problems),
+  };
+}
+
+/** Whether `a` goes before `b` where both claim the same: its service bears the namespace, or comes first. */
+type Ranking = (
+  a: { readonly service: ServiceName },
+  keyOfA: string,
+  b: { readonly service: ServiceName },
+  keyOfB: string,
+) => boolean;
+
+function ranking(claims: readonly CatalogService[]): Ranking {
+  const own = new Map(
+    claims.map((service) => [service.name, service.namespace === (service.name as string)]),
+  );
+  return (a, keyOfA, b, keyOfB) => {
+    const [ownA, ownB] = [own.get(a.service) ?? false, own.get(b.service) ?? false];
+    if (ownA !== ownB) return ownA;
+    return (compare(a.service, b.service) || compare(keyOfA, keyOfB)) < 0;
   };
 }
 
@@ -84,12 +117,16 @@ function claim(shown: ShownService, before: CatalogService | undefined): Catalog
     item,
     ...namesOf(shown.namespace, item.key),
   });
+  const resource = (item: ListItem): CatalogResource => ({ service: shown.name, item, uri: item.key });
   return {
     name: shown.name,
     namespace: shown.namespace,
     definition,
     tools: tools.map(entry),
     prompts: definition.prompts.map(entry),
+    resources: definition.resources.map(resource),
+    resourceTemplates: definition.resourceTemplates.map(resource),
+    rewritesUris: false,
   };
 }
 
@@ -109,24 +146,20 @@ interface Settled<Item extends ListItem> {
 }
 
 /** Gives every name one owner. The two spellings never meet: a canonical name has a dot, a portable one none. */
-function settle(claims: readonly CatalogService[], kind: 'tools'): Settled<Tool>;
-function settle(claims: readonly CatalogService[], kind: 'prompts'): Settled<ListItem>;
-function settle(claims: readonly CatalogService[], kind: 'tools' | 'prompts'): Settled<ListItem> {
+function settle(claims: readonly CatalogService[], kind: 'tools', ranks: Ranking): Settled<Tool>;
+function settle(claims: readonly CatalogService[], kind: 'prompts', ranks: Ranking): Settled<ListItem>;
+function settle(
+  claims: readonly CatalogService[],
+  kind: 'tools' | 'prompts',
+  ranks: Ranking,
+): Settled<ListItem> {
   const index = new Map<string, CatalogItem>();
   const losers: { item: CatalogItem; spelling: Spelling }[] = [];
-  const own = new Map(
-    claims.map((service) => [service.name, service.namespace === (service.name as string)]),
-  );
-  const outranks = (a: CatalogItem, b: CatalogItem): boolean => {
-    const [ownA, ownB] = [own.get(a.service) ?? false, own.get(b.service) ?? false];
-    if (ownA !== ownB) return ownA;
-    return (compare(a.service, b.service) || compare(a.item.key, b.item.key)) < 0;
-  };
   for (const service of claims) {
     for (const item of service[kind]) {
       for (const spelling of spellings) {
         const holder = index.get(item[spelling]);
-        if (holder === undefined || outranks(item, holder)) {
+        if (holder === undefined || ranks(item, item.item.key, holder, holder.item.key)) {
           index.set(item[spelling], item);
           if (holder) losers.push({ item: holder, spelling });
         } else {
@@ -179,12 +212,12 @@ function yieldNames(
   }
 }
 
-function rename<Item extends ListItem>(
-  items: readonly CatalogItem<Item>[],
-  renamed: ReadonlyMap<CatalogItem, CatalogItem<Item>>,
-): readonly CatalogItem<Item>[] {
-  if (renamed.size === 0 || !items.some((item) => renamed.has(item))) return items;
-  return items.map((item) => renamed.get(item) ?? item);
+function rename<Entry extends CatalogItem | CatalogResource>(
+  entries: readonly Entry[],
+  renamed: ReadonlyMap<CatalogItem | CatalogResource, Entry>,
+): readonly Entry[] {
+  if (renamed.size === 0 || !entries.some((entry) => renamed.has(entry))) return entries;
+  return entries.map((entry) => renamed.get(entry) ?? entry);
 }
 
 /** The older object where it shows the same under the same names. */
@@ -192,7 +225,9 @@ function reuse(service: CatalogService, before: CatalogService | undefined): Cat
   return before?.definition === service.definition &&
     before.namespace === service.namespace &&
     sameNames(before.tools, service.tools) &&
-    sameNames(before.prompts, service.prompts)
+    sameNames(before.prompts, service.prompts) &&
+    sameUris(before.resources, service.resources) &&
+    sameUris(before.resourceTemplates, service.resourceTemplates)
     ? before
     : service;
 }
@@ -209,16 +244,27 @@ function sameNames(a: readonly CatalogItem[], b: readonly CatalogItem[]): boolea
   );
 }
 
+function sameUris(a: readonly CatalogResource[], b: readonly CatalogResource[]): boolean {
+  return (
+    a.length === b.length && a.every((entry, at) => entry.item === b[at]?.item && entry.uri === b[at].uri)
+  );
+}
+
 /** Each conflict is told to both sides. */
-function gather(...all: readonly (readonly Conflict[])[]): ReadonlyMap<ServiceName, readonly Problem[]> {
+function gather(
+  conflicts: readonly Conflict[],
+  others: SettledUris['problems'],
+): ReadonlyMap<ServiceName, readonly Problem[]> {
   const problems = new Map<ServiceName, Problem[]>();
-  const tell = (service: ServiceName, subject: string, message: string): void => {
-    const problem: Problem = { code: 'NAME_CONFLICT', subject, message };
+  const add = (service: ServiceName, problem: Problem): void => {
     const list = problems.get(service);
     if (list) list.push(problem);
     else problems.set(service, [problem]);
   };
-  for (const { name, kind, winner, loser, instead } of all.flat()) {
+  const tell = (service: ServiceName, subject: string, message: string): void => {
+    add(service, { code: 'NAME_CONFLICT', subject, message });
+  };
+  for (const { name, kind, winner, loser, instead } of conflicts) {
     const mend = 'set another mcp-namespace on one of the services to tell them apart';
     tell(
       loser.service,
@@ -233,5 +279,6 @@ function gather(...all: readonly (readonly Conflict[])[]): ReadonlyMap<ServiceNa
       );
     }
   }
+  for (const { service, problem } of others) add(service, problem);
   return problems;
 }

@@ -21,21 +21,29 @@ import { Exchange, type AnswerHead, type ExchangeFailure, type Receiver } from '
 import { answers, judge, resultOf, type CallResult } from './answer-check.ts';
 import * as problem from './call-errors.ts';
 import type { HttpAnswer } from '../relay/http-answer.ts';
-import type { ClientSession, RunningCall } from './client-session.ts';
+import type { Bridge, Caller } from './bridge.ts';
+import type { RunningCall } from './client-session.ts';
 import type { Deadlines } from './deadlines.ts';
-import { toClient } from './server-messages.ts';
 
 /** Where a client's request goes, and what of it the backend shall read. */
 export interface Destination {
   readonly service: ServiceName;
   /** What is called, where a service's instances may differ on it. */
   readonly item?: { readonly kind: ItemKind; readonly key: UpstreamName };
+  /** This instance and no other has what is asked for. */
+  readonly only?: InstanceId;
   /** The request under the backend's own names. */
   readonly text: string;
   /** Executing it twice does no harm: it only reads, or it is idempotent. */
   readonly repeatable: boolean;
   /** For metrics and audit: a canonical name, or the method. */
   readonly label: string;
+  /** Names in the answer that have to be changed back. Where it is missing the answer passes untouched. */
+  readonly rewrite?: ((text: string, backend: BackendSession) => string) | undefined;
+  /** Told of the answer before it goes to the client. */
+  readonly onAnswer?: ((failed: boolean, backend: BackendSession) => void) | undefined;
+  /** Where to ask next if this one answers with an error. */
+  readonly otherwise?: (() => Destination | undefined) | undefined;
 }
 
 export interface CallPorts {
@@ -45,8 +53,6 @@ export interface CallPorts {
   readonly now: Clock;
   readonly random: Random;
   readonly observer: CallObserver;
-  /** For the sessions that a call has to open first. */
-  readonly handshakeTimeoutMs: number;
 }
 
 /** Told once about every call. */
@@ -63,7 +69,7 @@ export interface CallEnd {
   readonly result: CallResult;
   readonly attempts: number;
   readonly durationMs: number;
-  readonly session: ClientSession;
+  readonly caller: Caller;
 }
 
 const MAX_ATTEMPTS = 3;
@@ -83,9 +89,9 @@ type Body = 'none' | 'json' | 'sse' | 'refusal';
 export class Call implements Receiver, RunningCall {
   readonly #ports: CallPorts;
   readonly #table: RoutingTable;
-  readonly #session: ClientSession;
+  readonly #caller: Caller;
   readonly #request: RequestEnvelope;
-  readonly #to: Destination;
+  #to: Destination;
   readonly #answer: HttpAnswer;
   readonly #startedAt: number;
   readonly #timeoutMs: number;
@@ -94,6 +100,7 @@ export class Call implements Receiver, RunningCall {
   #target: Target | undefined;
   #done: Done | undefined;
   #sentAt: number | undefined;
+  #bridge: Bridge | undefined;
   #backend: BackendSession | undefined;
   #exchange: Exchange | undefined;
   #head: AnswerHead | undefined;
@@ -116,14 +123,14 @@ export class Call implements Receiver, RunningCall {
   constructor(
     ports: CallPorts,
     table: RoutingTable,
-    session: ClientSession,
+    caller: Caller,
     request: RequestEnvelope,
     to: Destination,
     answer: HttpAnswer,
   ) {
     this.#ports = ports;
     this.#table = table;
-    this.#session = session;
+    this.#caller = caller;
     this.#request = request;
     this.#to = to;
     this.#answer = answer;
@@ -133,52 +140,57 @@ export class Call implements Receiver, RunningCall {
   }
 
   start(): void {
-    this.#session.running.set(this.#request.id, this);
+    this.#caller.began(this.#request.id, this);
     this.#ports.deadlines.add(this);
     this.#attempt();
   }
 
   /** Picks an instance and sends the request, or gives up. */
   #attempt(): void {
-    const stateful = this.#table.services.get(this.#to.service)?.settings.session !== 'stateless';
-    const pinned = stateful ? this.#session.backends.pinned(this.#to.service) : undefined;
+    const { service, item, only } = this.#to;
+    const stateful = this.#table.services.get(service)?.settings.session !== 'stateless';
+    const pinned = only ?? (stateful ? this.#caller.pinned(service) : undefined);
+    const affinity = stateful ? this.#caller.affinity : undefined;
     const picked = pick(
       this.#table,
       {
-        service: this.#to.service,
+        service,
         except: this.#tried,
-        ...(this.#to.item && { item: this.#to.item }),
-        ...(stateful && { affinity: this.#session.seal.id }),
+        ...(item && { item }),
+        ...(only !== undefined && { only }),
+        ...(affinity !== undefined && { affinity }),
         ...(pinned !== undefined && { pinned }),
       },
       this.#ports.book,
       this.#ports.random,
     );
     if (picked.kind !== 'picked') {
-      this.#fail(this.#lastError ?? problem.nobody(this.#to.service, picked));
+      this.#fail(this.#lastError ?? problem.nobody(service, picked));
       return;
     }
     this.#attempts++;
     this.#target = picked.target;
     this.#done = picked.done;
-    const ready = this.#session.backends.ready(picked.target);
-    if (ready) this.#send(ready);
-    else void this.#openFirst(picked.target);
+    const bridge = this.#caller.bridge(picked.target, this.#to, this.#request.id);
+    this.#bridge = bridge;
+    const ready = bridge.ready();
+    if (ready) this.#send(bridge, ready);
+    else void this.#openFirst(bridge);
   }
 
-  async #openFirst(target: Target): Promise<void> {
+  async #openFirst(bridge: Bridge): Promise<void> {
     let backend: BackendSession;
     try {
-      backend = await this.#session.backends.open(target, this.#ports.handshakeTimeoutMs);
+      backend = await bridge.open();
     } catch (error) {
       // Whatever happened, nothing of the call itself was sent.
       this.#elsewhere(problem.noSession(this.#to.service, error), 'failed');
       return;
     }
-    if (!this.#over) this.#send(backend);
+    if (!this.#over) this.#send(bridge, backend);
   }
 
-  #send(backend: BackendSession): void {
+  #send(bridge: Bridge, backend: BackendSession): void {
     this.#backend = backend;
     this.#sentAt = this.#ports.now();
     this.#head = undefined;
@@ -186,13 +198,14 @@ export class Call implements Receiver, RunningCall {
     this.#held = [];
     this.#heldBytes = 0;
     const { endpoint } = backend.instance;
+    const { headers, body } = bridge.outgoing(backend, this.#answer.forwarded);
     this.#exchange = new Exchange(
       this.#ports.connections.forCalls(endpoint),
       {
         method: 'POST',
         path: endpoint.path,
-        headers: [...backend.headers, ...this.#answer.forwarded],
-        body: this.#to.text,
+        headers,
+        body,
         // Deadlines are kept here: progress resets them, a keep-alive comment does not.
         firstByteTimeoutMs: 0,
         idleTimeoutMs: 0,
@@ -250,8 +263,8 @@ export class Call implements Receiver, RunningCall {
 
   #jsonData(chunk: Buffer): boolean {
     this.#lastSignAt = this.#ports.now();
-    // A stream that was begun by an earlier attempt takes the answer as one event.
-    if (this.#answer.streaming) {
+    // What has to be read goes out whole, and so does an answer to a stream that an earlier attempt began.
+    if (this.#answer.streaming || this.#reads) {
       this.#hold(chunk);
       return true;
     }
@@ -279,13 +292,48 @@ export class Call implements Receiver, RunningCall {
       this.#broken(problem.garbage(this.#to.service), 'failed');
       return;
     }
+    this.#deliver(whole);
+  }
+
+  /** The answer has to be read before it goes to the client. */
+  get #reads(): boolean {
+    const { rewrite, onAnswer, otherwise } = this.#to;
+    return (rewrite ?? onAnswer ?? otherwise ?? this.#bridge?.answer) !== undefined;
+  }
+
+  /** The backend's answer, whole and with the right id. */
+  #deliver(whole: Buffer | string): void {
+    const result = resultOf(whole);
+    const next = result === 'rpc-error' && !this.#forwarded ? this.#to.otherwise?.() : undefined;
+    if (next) {
+      this.#redirect(next);
+      return;
+    }
+    const backend = this.#backend;
+    let text: Buffer | string = whole;
+    if (backend && this.#reads) {
+      this.#to.onAnswer?.(result === 'rpc-error', backend);
+      text = whole.toString();
+      if (this.#bridge?.answer) text = this.#bridge.answer(text, backend);
+      if (this.#to.rewrite) text = this.#to.rewrite(text, backend);
+    }
     if (this.#answer.streaming) {
-      this.#answer.event(whole.toString());
+      this.#answer.event(text.toString());
       this.#answer.end();
     } else {
-      this.#answer.send(200, whole);
+      this.#answer.send(200, text);
     }
-    this.#finish('answered', resultOf(whole));
+    this.#finish('answered', result);
+  }
+
+  /** The one that was asked does not have it; the next may. */
+  #redirect(next: Destination): void {
+    this.#settle('answered');
+    this.#to = next;
+    this.#attempts = 0;
+    this.#tried.clear();
+    this.#renewed = false;
+    this.#attempt();
   }
 
   // --- An event stream: each message passed on at once, until the answer ----------------------------------
@@ -313,20 +361,13 @@ export class Call implements Receiver, RunningCall {
     const message = readEnvelope(data);
     this.#lastSignAt = this.#ports.now();
     if (message.kind !== 'response') {
-      const text = this.#backend && toClient(message, this.#backend, this.#session.scope);
+      const text = this.#backend && this.#bridge?.message(message, this.#backend);
       if (text === undefined || !this.#answer.takesStream) return;
       this.#forwarded = true;
       this.#answer.event(text);
       return;
     }
-    if (message.id !== this.#request.id) return;
-    if (this.#answer.streaming) {
-      this.#answer.event(data);
-      this.#answer.end();
-    } else {
-      this.#answer.send(200, data);
-    }
-    this.#finish('answered', resultOf(data));
+    if (message.id === this.#request.id) this.#deliver(data);
   }
 
   // --- Any other answer ------------------------------------------------------------------------------------
@@ -339,23 +380,33 @@ export class Call implements Receiver, RunningCall {
     const verdict = judge(head, text, { service: this.#to.service, inSession: backend.id !== undefined });
     switch (verdict.kind) {
       case 'session-unknown':
-        this.#session.backends.forget(backend);
+        this.#bridge?.forget(backend);
         if (this.#renewed) this.#elsewhere(verdict.error, 'failed');
         else this.#renew();
         return;
       case 'backend-error':
         // The backend's own words about this request; that it can say them shows that it is well.
-        if (this.#answer.streaming) {
-          this.#answer.event(text);
-          this.#answer.end();
-        } else {
-          this.#answer.send(head.status, text);
-        }
-        this.#finish('answered', 'rpc-error');
+        this.#backendError(head.status, text, backend);
         return;
       case 'failed':
         this.#broken(verdict.error, 'failed');
     }
+  }
+
+  #backendError(status: number, text: string, backend: BackendSession): void {
+    const next = this.#forwarded ? undefined : this.#to.otherwise?.();
+    if (next) {
+      this.#redirect(next);
+      return;
+    }
+    this.#to.onAnswer?.(true, backend);
+    if (this.#answer.streaming) {
+      this.#answer.event(text);
+      this.#answer.end();
+    } else {
+      this.#answer.send(status, text);
+    }
+    this.#finish('answered', 'rpc-error');
   }
 
   /** The backend lost the session (a restart): the same instance again, in a new one. */
@@ -400,7 +451,7 @@ export class Call implements Receiver, RunningCall {
     this.#over = true;
     this.#settle(outcome);
     this.#held = [];
-    if (this.#session.running.get(this.#request.id) === this) this.#session.running.delete(this.#request.id);
+    this.#caller.ended(this.#request.id, this);
     this.#ports.deadlines.delete(this);
     this.#ports.observer.callEnded({
       method: this.#request.method,
@@ -410,7 +461,7 @@ export class Call implements Receiver, RunningCall {
       result,
       attempts: this.#attempts,
       durationMs: this.#ports.now() - this.#startedAt,
-      session: this.#session,
+      caller: this.#caller,
     });
   }
 
@@ -434,12 +485,7 @@ export class Call implements Receiver, RunningCall {
 
   #cancelAtBackend(reason: RawJson | undefined): void {
     this.#exchange?.abort();
-    if (!this.#backend) return;
-    const because = reason === undefined ? '' : `,"reason":${reason}`;
-    this.#session.backends.tell(
-      this.#backend,
-      `{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":${this.#request.id}${because}}}`,
-    );
+    if (this.#backend) this.#bridge?.cancel(this.#backend, reason);
   }
 
   #hold(chunk: Buffer): void {

@@ -1,9 +1,8 @@
 import { LRUCache } from 'lru-cache';
 import { RouterError } from '../errors.ts';
-import type { Clock } from '../model.ts';
+import type { Clock, RoutingTable } from '../model.ts';
 import type { Introduction } from '../upstream/handshake.ts';
-import { BackendSessions } from '../upstream/backend-sessions.ts';
-import type { Connections } from '../upstream/connections.ts';
+import { BackendSessions, type BackendSessionsOptions } from '../upstream/backend-sessions.ts';
 import { ClientSession, type Scope } from './client-session.ts';
 import {
   newSessionId,
@@ -15,7 +14,8 @@ import {
 
 export interface ClientSessionsOptions {
   readonly sealer: Sealer;
-  readonly connections: Connections;
+  readonly backends: BackendSessionsOptions;
+  readonly table: () => RoutingTable;
   readonly maxSessions: number;
   readonly idleMs: number;
   readonly maxAgeMs: number;
@@ -108,8 +108,15 @@ export class ClientSessions {
       clientInfo: seal.clientInfo,
       capabilities: seal.capabilities,
     };
-    const backends = new BackendSessions(this.#options.connections, introduction);
-    const session = new ClientSession(sealed, seal, scope, backends, this.#options.now());
+    const backends = new BackendSessions(this.#options.backends, introduction);
+    const session = new ClientSession(
+      sealed,
+      seal,
+      scope,
+      backends,
+      this.#options.table,
+      this.#options.now(),
+    );
     this.#sessions.set(sealed, session);
     return session;
   }

@@ -1,18 +1,10 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { describeError, RouterError } from '../errors.ts';
-import type { Identity, Log, RawJson, RoutingTable } from '../model.ts';
-import {
-  EnvelopeError,
-  readEnvelope,
-  type NotificationEnvelope,
-  type RequestEnvelope,
-  type ResponseEnvelope,
-} from '../relay/envelope.ts';
+import type { Identity, Log, RawJson } from '../model.ts';
+import { EnvelopeError, readEnvelope, type RequestEnvelope } from '../relay/envelope.ts';
 import { accepts, JSON_TYPE, mediaType, SESSION_HEADER, SSE_TYPE, VERSION_HEADER } from '../relay/headers.ts';
-import { memberText } from '../relay/json-scan.ts';
 import { isLegacyVersion } from '../relay/versions.ts';
 import { readBody } from '../relay/body.ts';
-import { Call, type CallPorts } from './call.ts';
 import { HttpAnswer } from '../relay/http-answer.ts';
 import type { ClientSession } from './client-session.ts';
 import type { ClientSessions } from './client-sessions.ts';
@@ -20,16 +12,11 @@ import { HttpStream } from '../relay/http-stream.ts';
 import { parseEndpoint, type Endpoint } from './endpoint.ts';
 import { initialize, type RouterInfo } from './initialize.ts';
 import { checkOrigin, type OriginRules } from '../relay/origin-check.ts';
-import { toBackend } from './server-messages.ts';
-import { callTool, listTools, type ListPorts } from './tools.ts';
+import { handleNotification, handleRequest, handleResponse, type LegacyPorts } from './legacy-methods.ts';
 
-export interface EdgeOptions {
+export interface EdgeOptions extends LegacyPorts {
   readonly router: RouterInfo;
-  /** The table of this moment; taken once for each request. */
-  readonly table: () => RoutingTable;
   readonly sessions: ClientSessions;
-  readonly calls: CallPorts;
-  readonly lists: ListPorts;
   readonly origins: OriginRules;
   readonly authenticate: (request: IncomingMessage) => Identity;
   readonly defaultNames: 'portable' | 'dotted';
@@ -99,10 +86,10 @@ export class Edge {
         return;
       }
       const session = this.#session(request, endpoint, identity);
-      if (message.kind === 'request') this.#request(session, message, answer);
+      if (message.kind === 'request') handleRequest(this.#options, session, message, answer);
       else {
-        if (message.kind === 'notification') this.#notification(session, message);
-        else this.#response(session, message);
+        if (message.kind === 'notification') handleNotification(session, message);
+        else handleResponse(session, message);
         answer.status(202);
       }
     } catch (error) {
@@ -148,50 +135,6 @@ export class Edge {
       );
     }
     return this.#options.sessions.find(sealed, identity.digest, endpoint.path, endpoint.scope);
-  }
-
-  #request(session: ClientSession, request: RequestEnvelope, answer: HttpAnswer): void {
-    const { calls, lists, table } = this.#options;
-    switch (request.method) {
-      case 'ping':
-        answer.send(200, `{"jsonrpc":"2.0","id":${request.id},"result":{}}`);
-        return;
-      case 'tools/list':
-        listTools(lists, table(), session, request, answer);
-        return;
-      case 'tools/call':
-        callTool(calls, table(), session, request, answer);
-        return;
-      default:
-        if (session.scope.kind !== 'service') {
-          throw new RouterError('METHOD_NOT_FOUND', `Method not found: ${request.method.slice(0, 128)}`);
-        }
-        new Call(
-          calls,
-          table(),
-          session,
-          request,
-          { service: session.scope.service, text: request.text, repeatable: false, label: request.method },
-          answer,
-        ).start();
-    }
-  }
-
-  #notification(session: ClientSession, message: NotificationEnvelope): void {
-    if (message.method === 'notifications/cancelled') {
-      const id = message.params && memberText(message.text, message.params, 'requestId');
-      const reason = message.params && memberText(message.text, message.params, 'reason');
-      if (id !== undefined) session.running.get(id as RawJson)?.cancel(reason as RawJson | undefined);
-      return;
-    }
-    // Each backend has had its own `initialized` when its session was opened.
-    if (message.method === 'notifications/initialized') return;
-    for (const backend of session.backends.all()) session.backends.tell(backend, message.text);
-  }
-
-  #response(session: ClientSession, message: ResponseEnvelope): void {
-    const found = toBackend(message, session.backends.all(), session.scope);
-    if (found) session.backends.tell(found.backend, found.text);
   }
 
   #get(request: IncomingMessage, response: ServerResponse, endpoint: Endpoint): void {

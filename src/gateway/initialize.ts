@@ -7,6 +7,7 @@ import { negotiate } from '../relay/versions.ts';
 import type { HttpAnswer } from '../relay/http-answer.ts';
 import type { Scope } from './client-session.ts';
 import type { ClientSessions } from './client-sessions.ts';
+import { legacyCapabilities, mergedIntroduction } from './introduction.ts';
 import type { SessionSeal } from './sealed-id.ts';
 
 export interface RouterInfo {
@@ -105,9 +106,11 @@ function initializeResult(
       `"serverInfo":${definition.serverInfo}${instructions}}`
     );
   }
+  const merged = mergedIntroduction(table);
   return JSON.stringify({
     protocolVersion,
-    capabilities: { tools: { listChanged: true } },
+    capabilities: legacyCapabilities(merged, protocolVersion),
     serverInfo: { name: router.name, version: router.version },
+    ...(merged.instructions !== undefined && { instructions: merged.instructions }),
   });
 }

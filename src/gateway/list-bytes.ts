@@ -1,11 +1,19 @@
-import type { Catalog, CatalogItem, CatalogService, ServiceName } from '../model.ts';
+import type {
+  Catalog,
+  CatalogItem,
+  CatalogResource,
+  CatalogService,
+  ItemKind,
+  ServiceName,
+} from '../model.ts';
+import { uriRewriter } from './uri-rewriter.ts';
 
 /** How names are spelled in a list: two public spellings, or the service's own. */
 export type Spelling = 'portable' | 'dotted' | 'own';
 
 /** Which part of the catalog a list shows, and how. */
 export interface ListView {
-  readonly kind: 'tools' | 'prompts';
+  readonly kind: ItemKind;
   readonly spelling: Spelling;
   /** Only this service; undefined for all. */
   readonly service?: ServiceName;
@@ -89,7 +97,7 @@ export class ListBytes {
     let fragment = known.get(name);
     if (fragment === undefined) {
       const items = service[view.kind];
-      const chunks = items.map((entry) => Buffer.from(named(entry, view.spelling)));
+      const chunks = items.map((entry) => Buffer.from(shown(entry, view.spelling, service)));
       fragment = { keys: items.map((entry) => entry.item.key), chunks, joined: join(chunks) };
       known.set(name, fragment);
     }
@@ -98,17 +106,23 @@ export class ListBytes {
 }
 
 function select(catalog: Catalog, view: ListView): readonly CatalogService[] {
-  return view.service === undefined
-    ? catalog.services
-    : catalog.services.filter((service) => service.name === view.service);
+  if (view.service === undefined) return catalog.services;
+  const service = catalog.byName.get(view.service);
+  return service ? [service] : [];
 }
 
-/** The item's own text with only its name changed. */
-function named(entry: CatalogItem, spelling: Spelling): string {
-  const { json, keySpan } = entry.item;
+/** The item's own text with only its name changed, and the URIs in it where another service owns them. */
+function shown(entry: CatalogItem | CatalogResource, spelling: Spelling, service: CatalogService): string {
+  const { json, keySpan, key } = entry.item;
   if (spelling === 'own') return json;
-  const name = spelling === 'dotted' ? entry.canonical : entry.portable;
-  return json.slice(0, keySpan[0]) + JSON.stringify(name) + json.slice(keySpan[1]);
+  const name = 'uri' in entry ? entry.uri : spelling === 'dotted' ? entry.canonical : entry.portable;
+  const renamed =
+    name === (key as string)
+      ? json
+      : json.slice(0, keySpan[0]) + JSON.stringify(name) + json.slice(keySpan[1]);
+  // A tool points to the page of its app: `_meta.ui.resourceUri`.
+  const rewriter = json.includes('resourceUri') ? uriRewriter(service) : undefined;
+  return rewriter ? rewriter.message(renamed) : renamed;
 }
 
 function join(chunks: readonly Buffer[]): Buffer {

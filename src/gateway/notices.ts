@@ -4,11 +4,8 @@ import type { ClientSession } from './client-session.ts';
 /** A flapping service must not make every client list again and again. */
 const COALESCE_MS = 100;
 
-const METHODS = {
-  tools: 'notifications/tools/list_changed',
-  prompts: 'notifications/prompts/list_changed',
-} as const;
-type Kind = keyof typeof METHODS;
+const kinds = ['tools', 'prompts', 'resources'] as const;
+type Kind = (typeof kinds)[number];
 
 /**
  * Tells clients that a list has changed: once for all changes of a short while, only those whose own view has
@@ -37,18 +34,17 @@ export class Notices {
 
   #tell(): void {
     this.#timer = undefined;
-    const changed = {
-      tools: changedServices('tools', this.#told, this.#latest),
-      prompts: changedServices('prompts', this.#told, this.#latest),
-    };
+    const changed = kinds.map((kind) => ({
+      kind,
+      services: changedServices(kind, this.#told, this.#latest),
+    }));
     this.#told = this.#latest;
-    if (changed.tools.size === 0 && changed.prompts.size === 0) return;
-    for (const session of this.#sessions()) {
-      if (!session.stream) continue;
-      for (const kind of ['tools', 'prompts'] as const) {
-        const concerned =
-          session.scope.kind === 'all' ? changed[kind].size > 0 : changed[kind].has(session.scope.service);
-        if (concerned) session.stream.send(`{"jsonrpc":"2.0","method":"${METHODS[kind]}"}`);
+    for (const { kind, services } of changed) {
+      if (services.size === 0) continue;
+      const message = `{"jsonrpc":"2.0","method":"notifications/${kind}/list_changed"}`;
+      for (const session of this.#sessions()) {
+        const concerned = session.scope.kind === 'all' || services.has(session.scope.service);
+        if (concerned) session.stream?.send(message);
       }
     }
   }
@@ -56,16 +52,21 @@ export class Notices {
 
 /** Services whose list differs: identity is enough, an unchanged list keeps its own. */
 function changedServices(kind: Kind, before: Catalog, after: Catalog): ReadonlySet<ServiceName> {
-  if (before.services === after.services) return new Set();
-  const old = new Map<ServiceName, CatalogService>(before.services.map((service) => [service.name, service]));
   const changed = new Set<ServiceName>();
   for (const service of after.services) {
-    const previous = old.get(service.name);
-    old.delete(service.name);
-    if (previous?.[kind] === service[kind]) continue;
-    if (previous === undefined && service[kind].length === 0) continue;
-    changed.add(service.name);
+    if (!same(kind, before.byName.get(service.name), service)) changed.add(service.name);
   }
-  for (const [name, service] of old) if (service[kind].length > 0) changed.add(name);
+  for (const service of before.services) {
+    if (!after.byName.has(service.name) && !same(kind, service, undefined)) changed.add(service.name);
+  }
   return changed;
+}
+
+/** An empty list is no news, whether its service is there or not. */
+function same(kind: Kind, a: CatalogService | undefined, b: CatalogService | undefined): boolean {
+  const lists: readonly ('tools' | 'prompts' | 'resources' | 'resourceTemplates')[] =
+    kind === 'resources' ? ['resources', 'resourceTemplates'] : [kind];
+  return lists.every(
+    (list) => a?.[list] === b?.[list] || ((a?.[list].length ?? 0) === 0 && (b?.[list].length ?? 0) === 0),
+  );
 }

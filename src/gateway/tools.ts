@@ -2,75 +2,63 @@ import { RouterError } from '../errors.ts';
 import type { CatalogItem, RoutingTable, Tool } from '../model.ts';
 import { withParam, type RequestEnvelope } from '../relay/envelope.ts';
 import { memberString } from '../relay/json-scan.ts';
-import { Call, type CallPorts } from './call.ts';
-import type { HttpAnswer } from '../relay/http-answer.ts';
-import type { ClientSession } from './client-session.ts';
-import { decodeCursor, encodeCursor, type ListBytes, type ListView } from './list-bytes.ts';
+import type { Destination } from './call.ts';
+import type { Scope } from './client-session.ts';
+import { wrapTaskIds } from './task-ids.ts';
+import { uriRewriter } from './uri-rewriter.ts';
 
-export interface ListPorts {
-  readonly lists: ListBytes;
-  readonly pageSize: number;
-}
-
-const LIST_HEAD = ',"result":{"tools":[';
-const LIST_TAIL = Buffer.from(']}}');
-
-/** `tools/list` from the table: no backend is asked. */
-export function listTools(
-  ports: ListPorts,
-  table: RoutingTable,
-  session: ClientSession,
-  request: RequestEnvelope,
-  answer: HttpAnswer,
-): void {
-  const cursor = request.params && memberString(request.text, request.params, 'cursor');
-  const after = cursor === undefined ? undefined : decodeCursor(cursor);
-  if (cursor !== undefined && after === undefined) {
-    throw new RouterError('INVALID_CURSOR', 'Unknown cursor. Start the list again without one.');
-  }
-  const view: ListView =
-    session.scope.kind === 'service'
-      ? { kind: 'tools', spelling: 'own', service: session.scope.service }
-      : { kind: 'tools', spelling: session.seal.names };
-  const page = ports.lists.page(table.catalog, view, after, ports.pageSize);
-  const head = Buffer.from(`{"jsonrpc":"2.0","id":${request.id}${LIST_HEAD}`);
-  const tail = page.next ? Buffer.from(`],"nextCursor":"${encodeCursor(page.next)}"}}`) : LIST_TAIL;
-  answer.sendParts([head, page.items, tail]);
-}
-
-/** `tools/call`: look the name up, rename, and let the call run. */
-export function callTool(
-  ports: CallPorts,
-  table: RoutingTable,
-  session: ClientSession,
-  request: RequestEnvelope,
-  answer: HttpAnswer,
-): void {
-  const name = request.params && memberString(request.text, request.params, 'name');
+/**
+ * Where `tools/call` goes: the name is looked up, never split.
+ * @throws {RouterError} UNKNOWN_TOOL, INVALID_PARAMS
+ */
+export function toolDestination(table: RoutingTable, scope: Scope, request: RequestEnvelope): Destination {
+  const { text, params } = request;
+  const name = params && memberString(text, params, 'name');
   if (name === undefined) throw new RouterError('INVALID_PARAMS', 'tools/call needs the name of a tool.');
-  const found = findTool(table, session, name);
+  const found = findTool(table, scope, name);
   if (!found) throw new RouterError('UNKNOWN_TOOL', `Unknown tool: ${name.slice(0, 128)}`);
-  const { item } = found;
-  const call = new Call(
-    ports,
-    table,
-    session,
-    request,
-    {
-      service: found.service,
-      item: { kind: 'tools', key: item.key },
-      text: item.key === name ? request.text : withParam(request, 'name', JSON.stringify(item.key)),
-      repeatable: item.hints.readOnly || item.hints.idempotent,
-      label: found.canonical,
-    },
-    answer,
-  );
-  call.start();
+  const { item, service } = found;
+  return {
+    service,
+    item: { kind: 'tools', key: item.key },
+    text: item.key === name ? text : withParam(request, 'name', JSON.stringify(item.key)),
+    repeatable: item.hints.readOnly || item.hints.idempotent,
+    label: found.canonical,
+    rewrite:
+      scope.kind === 'all' ? answerRewriter(table, found, params?.keys.includes('task') ?? false) : undefined,
+  };
 }
 
-function findTool(table: RoutingTable, session: ClientSession, name: string): CatalogItem<Tool> | undefined {
-  const { scope } = session;
-  if (scope.kind === 'all') return table.catalog.tools.get(name);
-  const service = table.catalog.services.find((entry) => entry.name === scope.service);
-  return service?.tools.find((entry) => (entry.item.key as string) === name);
+/** What has to be changed in the answer: nearly always nothing. */
+function answerRewriter(
+  table: RoutingTable,
+  { service }: CatalogItem,
+  asTask: boolean,
+): Destination['rewrite'] {
+  const uris = uriRewriter(table.catalog.byName.get(service));
+  if (!uris && !asTask) return undefined;
+  return (text, backend) => {
+    const tasks = asTask ? wrapTaskIds(text, backend.instance.id) : text;
+    return uris ? uris.message(tasks) : tasks;
+  };
+}
+
+function findTool(table: RoutingTable, scope: Scope, name: string): CatalogItem<Tool> | undefined {
+  if (scope.kind === 'all') return table.catalog.tools.get(name) ?? findAppTool(table, name);
+  return table.catalog.byName.get(scope.service)?.tools.find((entry) => (entry.item.key as string) === name);
+}
+
+/**
+ * The page of an MCP App calls its server's tools by the bare names that are baked into it, over the connection
+ * that its host has. So a bare name is taken where exactly one service with an app has such a tool.
+ */
+function findAppTool(table: RoutingTable, name: string): CatalogItem<Tool> | undefined {
+  let found: CatalogItem<Tool> | undefined;
+  for (const service of table.catalog.services) {
+    if (!service.tools.some((entry) => entry.item.hasApp)) continue;
+    const tool = service.tools.find((entry) => (entry.item.key as string) === name);
+    if (tool && found) return undefined;
+    found ??= tool;
+  }
+  return found;
 }

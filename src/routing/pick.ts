@@ -29,6 +29,8 @@ export interface Wish {
   readonly affinity?: string;
   /** Where this key's earlier calls went; kept while it can serve this one. */
   readonly pinned?: InstanceId;
+  /** No other instance will do. */
+  readonly only?: InstanceId;
   /** Instances that this call has already tried. */
   readonly except?: ReadonlySet<InstanceId>;
 }
@@ -52,6 +54,7 @@ function choose(route: ServiceRoute, wish: Wish, book: HealthBook, random: Rando
     except === undefined || except.size === 0
       ? able
       : able.filter((target) => !except.has(target.instance.id));
+  if (wish.only !== undefined) return left.find((target) => target.instance.id === wish.only);
   if (wish.pinned !== undefined) {
     const pinned = left.find((target) => target.instance.id === wish.pinned);
     if (pinned) return pinned;

@@ -1,7 +1,9 @@
-import type { Instance, InstanceId, RawJson, ServiceName, Target } from '../model.ts';
-import { ask, messageHeaders } from './ask.ts';
+import type { Clock, Instance, InstanceId, Random, RawJson, ServiceName, Target } from '../model.ts';
+import type { NotificationEnvelope, RequestEnvelope } from '../relay/envelope.ts';
+import { ask, AskError, messageHeaders, type Reply } from './ask.ts';
 import type { Connections } from './connections.ts';
-import { endSession, handshake, type Introduction } from './handshake.ts';
+import { endSession, handshake, nextId, type Introduction } from './handshake.ts';
+import { listen, type Listener } from './listen.ts';
 
 /** A client's own session at one instance. */
 export interface BackendSession {
@@ -11,30 +13,47 @@ export interface BackendSession {
   readonly protocolVersion: string;
   /** Headers of every message in this session; copied, not changed, for a single call. */
   readonly headers: readonly string[];
-  /** The backend's answer to `initialize`; undefined where none was needed. */
-  readonly result: RawJson | undefined;
+  /** What the backend said it can do, as JSON text; undefined where it was not asked. */
+  readonly capabilities: RawJson | undefined;
 }
+
+export interface BackendSessionsOptions {
+  readonly connections: Connections;
+  readonly handshakeTimeoutMs: number;
+  readonly now: Clock;
+  readonly random: Random;
+}
+
+/** What a backend says by itself, on a stream that belongs to no call. */
+export type Hear = (message: RequestEnvelope | NotificationEnvelope, from: BackendSession) => void;
 
 const GOODBYE_MS = 2000;
 const TELL_TIMEOUT_MS = 10_000;
-const MAX_TELL_ANSWER_BYTES = 1 << 16;
+const MAX_SMALL_ANSWER_BYTES = 1 << 20;
+const MAX_EVENT_BYTES = 16 << 20;
 
 /**
  * The backend sessions of one client session: one at each instance that it has used, opened on first use with
  * that client's capabilities and name. So ids and progress tokens cannot collide with another client's, and
  * what a server asks reaches the client whose call made it ask.
+ *
+ * What the client has set (log level, subscriptions) is set anew in every session that is opened.
  */
 export class BackendSessions {
-  readonly #connections: Connections;
+  readonly #options: BackendSessionsOptions;
   readonly #introduction: Introduction;
   readonly #open = new Map<InstanceId, BackendSession>();
   readonly #opening = new Map<InstanceId, Promise<BackendSession>>();
   /** Where each service's session is; a stateful service has one at a time. */
   readonly #pins = new Map<ServiceName, InstanceId>();
+  readonly #subscriptions = new Map<ServiceName, Set<string>>();
+  readonly #listeners = new Map<BackendSession, Listener>();
+  #level: string | undefined;
+  #hear: Hear | undefined;
   #closed = false;
 
-  constructor(connections: Connections, introduction: Introduction) {
-    this.#connections = connections;
+  constructor(options: BackendSessionsOptions, introduction: Introduction) {
+    this.#options = options;
     this.#introduction = introduction;
   }
 
@@ -51,11 +70,11 @@ export class BackendSessions {
    * Opens the session at the target; callers that want the same one wait together.
    * @throws {HandshakeError}
    */
-  open(target: Target, timeoutMs: number): Promise<BackendSession> {
+  open(target: Target): Promise<BackendSession> {
     const { instance } = target;
     let opening = this.#opening.get(instance.id);
     if (!opening) {
-      opening = this.#handshake(instance, timeoutMs).finally(() => this.#opening.delete(instance.id));
+      opening = this.#handshake(instance).finally(() => this.#opening.delete(instance.id));
       this.#opening.set(instance.id, opening);
     }
     return opening;
@@ -64,19 +83,12 @@ export class BackendSessions {
   /** The backend does not know this session any more; the next use opens another. */
   forget(session: BackendSession): void {
     if (this.#open.get(session.instance.id) === session) this.#open.delete(session.instance.id);
+    this.#unhear(session);
   }
 
   /** Sends a notification or a response; nobody waits for it, and a backend that does not take it is left alone. */
   tell(session: BackendSession, text: string): void {
-    void ask(this.#connections, {
-      endpoint: session.instance.endpoint,
-      headers: [],
-      session,
-      text,
-      id: undefined,
-      timeoutMs: TELL_TIMEOUT_MS,
-      maxBytes: MAX_TELL_ANSWER_BYTES,
-    }).catch(() => undefined);
+    void this.#post(session, text, undefined).catch(() => undefined);
   }
 
   pinned(service: ServiceName): InstanceId | undefined {
@@ -88,36 +100,69 @@ export class BackendSessions {
     return this.#pins;
   }
 
-  /** Forgets sessions at instances that are gone. Calls that still run there keep their own hold of it. */
-  retain(known: { has(instance: InstanceId): boolean }): void {
-    for (const id of this.#open.keys()) if (!known.has(id)) this.#open.delete(id);
-    for (const [service, id] of this.#pins) if (!known.has(id)) this.#pins.delete(service);
-  }
-
   all(): Iterable<BackendSession> {
     return this.#open.values();
+  }
+
+  /** Sets the log level in every session that has logging, now and later. */
+  setLevel(level: string): void {
+    this.#level = level;
+    for (const session of this.#open.values()) void this.#applyLevel(session);
+  }
+
+  /** To be told of updates also after the service's session had to be opened anew. */
+  subscribed(service: ServiceName, uri: string): void {
+    const uris = this.#subscriptions.get(service) ?? new Set<string>();
+    this.#subscriptions.set(service, uris.add(uri));
+  }
+
+  unsubscribed(service: ServiceName, uri: string): void {
+    this.#subscriptions.get(service)?.delete(uri);
+  }
+
+  /** Opens the stream on which each backend speaks by itself, now and for later sessions; undefined closes them. */
+  listen(hear: Hear | undefined): void {
+    this.#hear = hear;
+    for (const session of this.#open.values()) {
+      if (hear) this.#startHearing(session);
+      else this.#unhear(session);
+    }
+  }
+
+  /** Forgets sessions at instances that are gone. Calls that still run there keep their own hold of it. */
+  retain(known: { has(instance: InstanceId): boolean }): void {
+    for (const [id, session] of this.#open) if (!known.has(id)) this.forget(session);
+    for (const [service, id] of this.#pins) if (!known.has(id)) this.#pins.delete(service);
   }
 
   /** Ends every session at its backend. Best effort, never rejects. */
   async close(): Promise<void> {
     this.#closed = true;
     const sessions = [...this.#open.values()];
+    for (const session of sessions) this.#unhear(session);
     this.#open.clear();
     this.#pins.clear();
+    this.#subscriptions.clear();
     await Promise.all(sessions.map((session) => this.#end(session)));
   }
 
-  async #handshake(instance: Instance, timeoutMs: number): Promise<BackendSession> {
-    const opened = await handshake(this.#connections, instance.endpoint, this.#introduction, {
+  async #handshake(instance: Instance): Promise<BackendSession> {
+    const { connections, handshakeTimeoutMs: timeoutMs } = this.#options;
+    const opened = await handshake(connections, instance.endpoint, this.#introduction, {
       headers: [],
       timeoutMs,
     });
-    const session = this.#keep(instance, opened.sessionId, opened.protocolVersion, opened.result);
+    const session = this.#keep(instance, opened.sessionId, opened.protocolVersion, opened.capabilities);
     // The client said goodbye while the backend was still saying hello.
     if (this.#closed) {
       this.#open.delete(instance.id);
       await this.#end(session);
+      return session;
     }
+    // Before the first call, so that what the call makes the server say finds them set.
+    await this.#applyLevel(session);
+    const uris = this.#subscriptions.get(instance.service) ?? [];
+    await Promise.all([...uris].map((uri) => this.query(session, 'resources/subscribe', { uri })));
     return session;
   }
 
@@ -125,18 +170,81 @@ export class BackendSessions {
     instance: Instance,
     id: string | undefined,
     protocolVersion: string,
-    result: RawJson | undefined,
+    capabilities: RawJson | undefined,
   ): BackendSession {
+    const old = this.#open.get(instance.id);
+    if (old) this.#unhear(old);
     const headers = messageHeaders({ id, protocolVersion });
-    const session: BackendSession = { instance, id, protocolVersion, headers, result };
+    const session: BackendSession = { instance, id, protocolVersion, headers, capabilities };
     this.#open.set(instance.id, session);
     this.#pins.set(instance.service, instance.id);
+    if (this.#hear) this.#startHearing(session);
     return session;
+  }
+
+  async #applyLevel(session: BackendSession): Promise<void> {
+    const logs = session.capabilities?.includes('"logging"') ?? false;
+    if (this.#level !== undefined && logs)
+      await this.query(session, 'logging/setLevel', { level: this.#level });
+  }
+
+  /** A request of the router's own; undefined where it came to nothing. */
+  async query(
+    session: BackendSession,
+    method: string,
+    params: Record<string, unknown>,
+  ): Promise<RawJson | undefined> {
+    const id = nextId();
+    const text = `{"jsonrpc":"2.0","id":${id},"method":"${method}","params":${JSON.stringify(params)}}`;
+    try {
+      const reply = await this.#post(session, text, id);
+      return reply.kind === 'result' ? reply.result : undefined;
+    } catch (error) {
+      if (error instanceof AskError) return undefined;
+      throw error;
+    }
+  }
+
+  #post(session: BackendSession, text: string, id: RawJson | undefined): Promise<Reply> {
+    return ask(this.#options.connections, {
+      endpoint: session.instance.endpoint,
+      headers: [],
+      session,
+      text,
+      id,
+      timeoutMs: TELL_TIMEOUT_MS,
+      maxBytes: MAX_SMALL_ANSWER_BYTES,
+    });
+  }
+
+  #startHearing(session: BackendSession): void {
+    // Without a session there is nobody whom the backend could know on another connection.
+    if (session.id === undefined || this.#listeners.has(session)) return;
+    const { connections, handshakeTimeoutMs: timeoutMs, now, random } = this.#options;
+    const listener = listen(connections, {
+      endpoint: session.instance.endpoint,
+      session,
+      headers: [],
+      timeoutMs,
+      maxEventBytes: MAX_EVENT_BYTES,
+      onMessage: (message) => {
+        if (message.kind !== 'response') this.#hear?.(message, session);
+      },
+      onOver: () => this.#listeners.delete(session),
+      now,
+      random,
+    });
+    this.#listeners.set(session, listener);
+  }
+
+  #unhear(session: BackendSession): void {
+    this.#listeners.get(session)?.stop();
+    this.#listeners.delete(session);
   }
 
   #end(session: BackendSession): Promise<void> {
     const { id, protocolVersion, instance } = session;
     if (id === undefined) return Promise.resolve();
-    return endSession(this.#connections, instance.endpoint, { id, protocolVersion }, [], GOODBYE_MS);
+    return endSession(this.#options.connections, instance.endpoint, { id, protocolVersion }, [], GOODBYE_MS);
   }
 }

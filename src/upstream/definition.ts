@@ -51,6 +51,7 @@ export async function readDefinition(statement: Statement): Promise<ServerDefini
   const tools = await readItems('tools', statement.items.tools, problems, (item, value): Tool => ({
     ...item,
     hints: readHints(value),
+    ...readApp(value),
   }));
   const plain = (item: ListItem): ListItem => item;
   const prompts = await readItems('prompts', statement.items.prompts, problems, plain);
@@ -164,6 +165,21 @@ function readHints(tool: Readonly<Record<string, unknown>>): ToolHints {
     destructive: !readOnly && given['destructiveHint'] !== false,
     idempotent: readOnly || given['idempotentHint'] === true,
     openWorld: given['openWorldHint'] !== false,
+  };
+}
+
+/** MCP Apps: the page that a tool opens, in both spellings, and who may call it (ext-apps, tool metadata). */
+function readApp(tool: Readonly<Record<string, unknown>>): Pick<Tool, 'hasApp' | 'appOnly'> {
+  const meta = (tool['_meta'] ?? {}) as Record<string, unknown>;
+  const ui = (typeof meta['ui'] === 'object' && meta['ui'] !== null ? meta['ui'] : {}) as Record<
+    string,
+    unknown
+  >;
+  const uri = ui['resourceUri'] ?? meta['ui/resourceUri'];
+  const visibility = ui['visibility'];
+  return {
+    hasApp: typeof uri === 'string' && uri.startsWith('ui://'),
+    appOnly: Array.isArray(visibility) && !visibility.includes('model'),
   };
 }
 

@@ -34,6 +34,8 @@ export function tool(name: string, more: Record<string, unknown> = {}): Tool {
   return {
     ...item(name, { inputSchema: { type: 'object' }, ...more }),
     hints: { readOnly: false, destructive: true, idempotent: false, openWorld: true },
+    hasApp: false,
+    appOnly: false,
   };
 }
 

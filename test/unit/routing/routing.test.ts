@@ -217,7 +217,14 @@ describe('pick', () => {
   const b = target(instance('s', 'b'), v1);
   const table = (targets: Target[], split: Target[] = []): RoutingTable => ({
     version: 1,
-    catalog: { services: [], claims: [], tools: new Map(), prompts: new Map(), problems: new Map() },
+    catalog: {
+      services: [], byName: new Map(),
+      claims: [],
+      tools: new Map(),
+      prompts: new Map(),
+      resources: new Map(),
+      problems: new Map(),
+    },
     services: new Map([
       [
         service('s'),

@@ -1,0 +1,49 @@
+import type { RawJson, Target } from '../model.ts';
+import type { NotificationEnvelope, RequestEnvelope } from '../relay/envelope.ts';
+import type { BackendSession } from '../upstream/backend-sessions.ts';
+import type { Bridge, Outgoing } from './bridge.ts';
+import type { Destination } from './call.ts';
+import type { ClientSession } from './client-session.ts';
+
+/** A client and a backend of the session era: the client's own session there, and nothing changed but names. */
+export class LegacyBridge implements Bridge {
+  readonly #session: ClientSession;
+  readonly #target: Target;
+  readonly #to: Destination;
+  readonly #id: RawJson;
+
+  constructor(session: ClientSession, target: Target, to: Destination, id: RawJson) {
+    this.#session = session;
+    this.#target = target;
+    this.#to = to;
+    this.#id = id;
+  }
+
+  ready(): BackendSession | undefined {
+    return this.#session.backends.ready(this.#target);
+  }
+
+  open(): Promise<BackendSession> {
+    return this.#session.backends.open(this.#target);
+  }
+
+  forget(backend: BackendSession): void {
+    this.#session.backends.forget(backend);
+  }
+
+  outgoing(backend: BackendSession, more: readonly string[]): Outgoing {
+    return { headers: [...backend.headers, ...more], body: this.#to.text };
+  }
+
+  message(message: RequestEnvelope | NotificationEnvelope, backend: BackendSession): string | undefined {
+    return this.#session.heard(message, backend);
+  }
+
+  cancel(backend: BackendSession, reason: RawJson | undefined): void {
+    const because = reason === undefined ? '' : `,"reason":${reason}`;
+    this.#session.backends.tell(
+      backend,
+      `{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":${this.#id}${because}}}`,
+    );
+  }
+}

@@ -1,0 +1,144 @@
+import { RouterError } from '../errors.ts';
+import type { RoutingTable } from '../model.ts';
+import {
+  resultResponse,
+  type NotificationEnvelope,
+  type RequestEnvelope,
+  type ResponseEnvelope,
+} from '../relay/envelope.ts';
+import type { HttpAnswer } from '../relay/http-answer.ts';
+import { memberString, memberText } from '../relay/json-scan.ts';
+import type { RawJson } from '../model.ts';
+import { Call, type CallPorts, type Destination } from './call.ts';
+import type { ClientSession } from './client-session.ts';
+import { completionDestination } from './completion.ts';
+import { answerList, listMethods, type ListPorts } from './lists.ts';
+import { setLevel } from './logging.ts';
+import { promptDestination } from './prompts.ts';
+import { ownersOf, readDestination, subscribeDestination } from './resources.ts';
+import { progressTo, responseTo } from './server-messages.ts';
+import { listTasks, taskDestination } from './tasks.ts';
+import { toolDestination } from './tools.ts';
+
+/** What a session of the session era may ask for, method by method; each family has a file of its own. */
+export interface LegacyPorts {
+  readonly table: () => RoutingTable;
+  readonly calls: CallPorts;
+  readonly lists: ListPorts;
+}
+
+/** Answers one request. @throws {RouterError} where it can be refused at once. */
+export function handleRequest(
+  ports: LegacyPorts,
+  session: ClientSession,
+  request: RequestEnvelope,
+  answer: HttpAnswer,
+): void {
+  const table = ports.table();
+  const list = listMethods.get(request.method);
+  if (list !== undefined) {
+    answerList(
+      ports.lists,
+      table,
+      list,
+      { scope: session.scope, names: session.seal.names },
+      request,
+      answer,
+    );
+    return;
+  }
+  switch (request.method) {
+    case 'ping':
+      answer.send(200, resultResponse(request.id, '{}'));
+      return;
+    case 'logging/setLevel':
+      if (session.scope.kind === 'service') break;
+      setLevel(session, request, answer);
+      return;
+    case 'tasks/list':
+      if (session.scope.kind === 'service') break;
+      void listTasks(session, request, answer);
+      return;
+    default:
+  }
+  const destination = destinationOf(table, session, request);
+  new Call(ports.calls, table, session, request, destination, answer).start();
+}
+
+function destinationOf(table: RoutingTable, session: ClientSession, request: RequestEnvelope): Destination {
+  const { scope } = session;
+  switch (request.method) {
+    case 'tools/call':
+      return toolDestination(table, scope, request);
+    case 'prompts/get':
+      return promptDestination(table, scope, request);
+    case 'resources/read':
+      return readDestination(table, scope, request);
+    case 'resources/subscribe':
+    case 'resources/unsubscribe':
+      return subscribeDestination(table, session, request);
+    case 'completion/complete':
+      return completionDestination(table, scope, request);
+    case 'tasks/get':
+    case 'tasks/result':
+    case 'tasks/cancel':
+      return taskDestination(table, session, request);
+    default:
+      return extensionDestination(table, session, request);
+  }
+}
+
+/**
+ * A method that the router does not know. Where one service is served it passes untouched; where many are, to the
+ * one that its `name` or `uri` belongs to.
+ */
+function extensionDestination(
+  table: RoutingTable,
+  session: ClientSession,
+  request: RequestEnvelope,
+): Destination {
+  const { scope } = session;
+  const { text, params, method } = request;
+  const plain = { text, repeatable: false, label: method };
+  if (scope.kind === 'service') return { ...plain, service: scope.service };
+  const name = params && memberString(text, params, 'name');
+  if (name !== undefined && table.catalog.tools.has(name))
+    return { ...toolDestination(table, scope, request), label: method };
+  if (name !== undefined && table.catalog.prompts.has(name))
+    return { ...promptDestination(table, scope, request), label: method };
+  const uri = params && memberString(text, params, 'uri');
+  const owner =
+    uri !== undefined && table.catalog.resources.has(uri) ? ownersOf(table, scope, uri)[0] : undefined;
+  if (owner) return { ...plain, service: owner.service };
+  throw new RouterError('METHOD_NOT_FOUND', `Method not found: ${method.slice(0, 128)}`);
+}
+
+export function handleNotification(session: ClientSession, message: NotificationEnvelope): void {
+  const { text, params } = message;
+  const { backends } = session;
+  switch (message.method) {
+    case 'notifications/cancelled': {
+      const id = params && memberText(text, params, 'requestId');
+      const reason = params && memberText(text, params, 'reason');
+      if (id !== undefined) session.cancel(id as RawJson, reason as RawJson | undefined);
+      return;
+    }
+    // Each backend has had its own when its session was opened.
+    case 'notifications/initialized':
+      return;
+    case 'notifications/progress': {
+      const found = session.scope.kind === 'all' ? progressTo(message, backends.all()) : undefined;
+      if (found) backends.tell(found.backend, found.text);
+      if (session.scope.kind === 'all') return;
+      break;
+    }
+    default:
+  }
+  // roots/list_changed and what extensions may bring: for every backend of the session.
+  for (const backend of backends.all()) backends.tell(backend, text);
+}
+
+export function handleResponse(session: ClientSession, message: ResponseEnvelope): void {
+  const found = responseTo(message, session.backends.all(), session.scope);
+  if (found) session.backends.tell(found.backend, found.text);
+}

@@ -1,0 +1,35 @@
+import { RouterError } from '../errors.ts';
+import type { CatalogItem, RoutingTable } from '../model.ts';
+import { withParam, type RequestEnvelope } from '../relay/envelope.ts';
+import { memberString } from '../relay/json-scan.ts';
+import type { Destination } from './call.ts';
+import type { Scope } from './client-session.ts';
+import { uriRewriter } from './uri-rewriter.ts';
+
+/**
+ * Where `prompts/get` goes.
+ * @throws {RouterError} UNKNOWN_PROMPT, INVALID_PARAMS
+ */
+export function promptDestination(table: RoutingTable, scope: Scope, request: RequestEnvelope): Destination {
+  const name = request.params && memberString(request.text, request.params, 'name');
+  if (name === undefined) throw new RouterError('INVALID_PARAMS', 'prompts/get needs the name of a prompt.');
+  const found = findPrompt(table, scope, name);
+  if (!found) throw new RouterError('UNKNOWN_PROMPT', `Unknown prompt: ${name.slice(0, 128)}`);
+  const uris = scope.kind === 'all' ? uriRewriter(table.catalog.byName.get(found.service)) : undefined;
+  return {
+    service: found.service,
+    item: { kind: 'prompts', key: found.item.key },
+    text: found.item.key === name ? request.text : withParam(request, 'name', JSON.stringify(found.item.key)),
+    // Getting a prompt reads (2025-11-25, server/prompts).
+    repeatable: true,
+    label: found.canonical,
+    rewrite: uris && ((text) => uris.message(text)),
+  };
+}
+
+export function findPrompt(table: RoutingTable, scope: Scope, name: string): CatalogItem | undefined {
+  if (scope.kind === 'all') return table.catalog.prompts.get(name);
+  return table.catalog.byName
+    .get(scope.service)
+    ?.prompts.find((entry) => (entry.item.key as string) === name);
+}

@@ -1,0 +1,128 @@
+import { uriTemplateMatcher } from '../catalog/uri-template.ts';
+import { originalUri } from '../catalog/resource-owners.ts';
+import { RouterError } from '../errors.ts';
+import type { CatalogResource, CatalogService, RoutingTable, ServiceName, UpstreamName } from '../model.ts';
+import { withParam, type RequestEnvelope } from '../relay/envelope.ts';
+import { memberString } from '../relay/json-scan.ts';
+import type { Destination } from './call.ts';
+import type { ClientSession, Scope } from './client-session.ts';
+import { uriRewriter } from './uri-rewriter.ts';
+
+/** Services that are asked for a URI that nobody lists; more would make one bad URI a storm. */
+const MAX_PROBES = 8;
+
+/**
+ * Where `resources/read` goes: to who lists the URI, else to whose template matches it, else to one after the
+ * other of those that have resources at all: tools hand out links to resources that stand in no list.
+ * @throws {RouterError} UNKNOWN_RESOURCE, INVALID_PARAMS
+ */
+export function readDestination(table: RoutingTable, scope: Scope, request: RequestEnvelope): Destination {
+  const uri = uriOf(request);
+  const owners = ownersOf(table, scope, uri);
+  const next = (at: number): Destination | undefined => {
+    const owner = owners[at];
+    if (!owner) return undefined;
+    return {
+      ...toOwner(table, scope, request, uri, owner),
+      otherwise: at + 1 < owners.length ? () => next(at + 1) : undefined,
+    };
+  };
+  const first = next(0);
+  if (!first) throw unknownResource(uri);
+  return first;
+}
+
+/** Where `resources/subscribe` and `resources/unsubscribe` go; what was agreed is kept for sessions to come. */
+export function subscribeDestination(
+  table: RoutingTable,
+  session: ClientSession,
+  request: RequestEnvelope,
+): Destination {
+  const uri = uriOf(request);
+  const [owner] = ownersOf(table, session.scope, uri);
+  if (!owner) throw unknownResource(uri);
+  const destination = toOwner(table, session.scope, request, uri, owner);
+  const subscribe = request.method === 'resources/subscribe';
+  return {
+    ...destination,
+    onAnswer: (failed) => {
+      if (failed) return;
+      if (subscribe) session.backends.subscribed(owner.service, owner.uri);
+      else session.backends.unsubscribed(owner.service, owner.uri);
+    },
+  };
+}
+
+export interface Owner {
+  readonly service: ServiceName;
+  /** As the service spells it. */
+  readonly uri: string;
+  readonly key?: { readonly kind: 'resources' | 'resourceTemplates'; readonly key: UpstreamName };
+}
+
+/** Who may have a URI, likeliest first. */
+export function ownersOf(table: RoutingTable, scope: Scope, uri: string): readonly Owner[] {
+  if (scope.kind === 'service') return [{ service: scope.service, uri }];
+  const exact = table.catalog.resources.get(uri);
+  if (exact) return [owner(exact, exact.item.key)];
+  for (const service of table.catalog.services) {
+    const own = service.rewritesUris ? (originalUri(service.namespace, uri) ?? uri) : uri;
+    const template = service.resourceTemplates.find((entry) => matches(entry, uri));
+    if (template) return [owner(template, own)];
+    if (own !== uri) return [{ service: service.name, uri: own }];
+  }
+  return table.catalog.services
+    .filter((service) => hasResources(service))
+    .slice(0, MAX_PROBES)
+    .map((service) => ({ service: service.name, uri }));
+}
+
+function owner(entry: CatalogResource, uri: string): Owner {
+  const kind = entry.item.json.includes('"uriTemplate"') ? 'resourceTemplates' : 'resources';
+  return { service: entry.service, uri, key: { kind, key: entry.item.key } };
+}
+
+const matchers = new WeakMap<CatalogResource, (uri: string) => boolean>();
+
+function matches(template: CatalogResource, uri: string): boolean {
+  let matcher = matchers.get(template);
+  if (!matcher) {
+    matcher = uriTemplateMatcher(template.uri);
+    matchers.set(template, matcher);
+  }
+  return matcher(uri);
+}
+
+function hasResources(service: CatalogService): boolean {
+  return Object.hasOwn(JSON.parse(service.definition.capabilities) as object, 'resources');
+}
+
+function toOwner(
+  table: RoutingTable,
+  scope: Scope,
+  request: RequestEnvelope,
+  uri: string,
+  to: Owner,
+): Destination {
+  const uris = scope.kind === 'all' ? uriRewriter(table.catalog.byName.get(to.service)) : undefined;
+  return {
+    service: to.service,
+    ...(to.key && { item: to.key }),
+    text: to.uri === uri ? request.text : withParam(request, 'uri', JSON.stringify(to.uri)),
+    repeatable: true,
+    label: request.method,
+    rewrite: uris && ((text) => uris.message(text)),
+  };
+}
+
+function uriOf(request: RequestEnvelope): string {
+  const uri = request.params && memberString(request.text, request.params, 'uri');
+  if (uri === undefined) throw new RouterError('INVALID_PARAMS', `${request.method} needs a "uri".`);
+  return uri;
+}
+
+function unknownResource(uri: string): RouterError {
+  return new RouterError('UNKNOWN_RESOURCE', `Resource not found: ${uri.slice(0, 512)}`, {
+    uri: uri.slice(0, 512),
+  });
+}

@@ -1,0 +1,108 @@
+import { RouterError } from '../errors.ts';
+import type { Instance, InstanceId, RawJson, RoutingTable } from '../model.ts';
+import { replaceMember, resultResponse, type RequestEnvelope } from '../relay/envelope.ts';
+import type { HttpAnswer } from '../relay/http-answer.ts';
+import { memberString, memberText, scanArray, scanObject, splice } from '../relay/json-scan.ts';
+import type { Destination } from './call.ts';
+import type { ClientSession } from './client-session.ts';
+import { wrapTaskIds } from './task-ids.ts';
+import { hashOf, unwrapText, wrapId } from './wrapped-ids.ts';
+
+/**
+ * Where `tasks/get`, `tasks/result` and `tasks/cancel` go: a task lives at the instance that began it, and its id
+ * says which (2025-11-25, tasks).
+ * @throws {RouterError} INVALID_PARAMS for a task that is not one of this router's
+ */
+export function taskDestination(
+  table: RoutingTable,
+  session: ClientSession,
+  request: RequestEnvelope,
+): Destination {
+  const { scope } = session;
+  if (scope.kind === 'service') {
+    return {
+      service: scope.service,
+      text: request.text,
+      repeatable: request.method !== 'tasks/cancel',
+      label: request.method,
+    };
+  }
+  const id = request.params && memberString(request.text, request.params, 'taskId');
+  const wrapped = id === undefined ? undefined : unwrapText(id);
+  const instance = wrapped && instanceOf(table, wrapped.instanceHash);
+  const edit = wrapped && replaceMember(request.params, 'taskId', wrapped.raw);
+  if (!instance || !edit) {
+    throw new RouterError('INVALID_PARAMS', 'Failed to retrieve task: Task not found');
+  }
+  return {
+    service: instance.service,
+    only: instance.id,
+    text: splice(request.text, [edit]),
+    repeatable: request.method !== 'tasks/cancel',
+    label: request.method,
+    rewrite: (text, backend) => wrapTaskIds(text, backend.instance.id),
+  };
+}
+
+const byHash = new WeakMap<RoutingTable, ReadonlyMap<string, Instance>>();
+
+function instanceOf(table: RoutingTable, hash: string): Instance | undefined {
+  let instances = byHash.get(table);
+  if (!instances) {
+    const all = [...table.services.values()].flatMap((route) => [...route.instances.values()]);
+    instances = new Map(all.map((instance) => [hashOf(instance.id), instance]));
+    byHash.set(table, instances);
+  }
+  return instances.get(hash);
+}
+
+/** `tasks/list`: those of every backend that this session has used, each under its wrapped id. */
+export async function listTasks(
+  session: ClientSession,
+  request: RequestEnvelope,
+  answer: HttpAnswer,
+): Promise<void> {
+  const lists = await Promise.all(
+    [...session.backends.all()]
+      .filter((backend) => backend.capabilities?.includes('"tasks"'))
+      .map(async (backend) => {
+        const tasks: string[] = [];
+        let cursor: string | undefined;
+        for (let page = 0; page < MAX_PAGES; page++) {
+          const result = await session.backends.query(
+            backend,
+            'tasks/list',
+            cursor === undefined ? {} : { cursor },
+          );
+          if (result === undefined) break;
+          const found = readTasks(result, backend.instance.id);
+          tasks.push(...found.tasks);
+          cursor = found.nextCursor;
+          if (cursor === undefined) break;
+        }
+        return tasks;
+      }),
+  );
+  answer.send(200, resultResponse(request.id, `{"tasks":[${lists.flat().join(',')}]}`));
+}
+
+const MAX_PAGES = 20;
+const MAX_TASKS = 10_000;
+
+function readTasks(
+  result: RawJson,
+  instance: InstanceId,
+): { tasks: string[]; nextCursor: string | undefined } {
+  const page = scanObject(result, 0);
+  const start = page.starts[page.keys.indexOf('tasks')];
+  if (start === undefined) return { tasks: [], nextCursor: undefined };
+  const tasks = scanArray(result, start, MAX_TASKS).map(([from, to]) => {
+    const text = result.slice(from, to);
+    const task = scanObject(text, 0);
+    const id = memberText(text, task, 'taskId');
+    const edit =
+      id === undefined ? undefined : replaceMember(task, 'taskId', wrapId(id as RawJson, instance));
+    return edit ? splice(text, [edit]) : text;
+  });
+  return { tasks, nextCursor: memberString(result, page, 'nextCursor') || undefined };
+}
