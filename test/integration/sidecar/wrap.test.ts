@@ -53,6 +53,7 @@ async function start(script: string, more: Partial<WrapOptions> = {}): Promise<S
     onHopeless: (reason) => write(`hopeless: ${reason}`),
     log,
     now: () => performance.now(),
+    limits: { lingerMs: 0 },
     ...more,
   });
   wrapped.push(server);
@@ -252,6 +253,7 @@ describe('one child for all sessions', () => {
       onHopeless: (reason) => void logs.push(reason),
       log: { error: () => undefined, warn: () => undefined, info: () => undefined, debug: () => undefined },
       now: () => performance.now(),
+      limits: { lingerMs: 0 },
     });
     wrapped.push(server);
     await eventually(() => logs.length === 1);
@@ -301,6 +303,7 @@ async function startRaw(args: string[], more: Partial<WrapOptions>): Promise<{ s
     onHopeless: () => undefined,
     log: collect([]),
     now: () => performance.now(),
+    limits: { lingerMs: 0 },
     ...more,
   });
   wrapped.push(server);
