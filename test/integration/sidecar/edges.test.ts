@@ -1,3 +1,6 @@
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
 import { eventually } from '../../support/eventually.ts';
 import { raw, RawSession, type Message } from '../../support/mcp-client.ts';
@@ -97,18 +100,17 @@ describe('health', () => {
   });
 
   it('one session that fails to start does not make the wrapper unhealthy for ever', async () => {
-    const { url, healthUrl } = await startWrapped(
-      [
-        '-e',
-        `if (require('fs').existsSync(process.env.BAD)) process.exit(3); import(${JSON.stringify(telling)})`,
-      ],
-      { perSession: true, env: { ...process.env, BAD: '/tmp/mcp-router-test-bad' }, await: 'listening' },
-    );
-    const { writeFile, rm } = await import('node:fs/promises');
-    await writeFile('/tmp/mcp-router-test-bad', '');
+    const folder = await mkdtemp(join(tmpdir(), 'mcp-router-test-'));
+    const bad = join(folder, 'bad');
+    const script = `if (require('fs').existsSync(process.env.BAD)) process.exit(3); import(${JSON.stringify(telling)})`;
+    const { url, healthUrl } = await startWrapped(['-e', script], {
+      perSession: true,
+      env: { ...process.env, BAD: bad },
+    });
+    await writeFile(bad, '');
     expect((await raw(url, { body: initialize })).messages[0]?.error?.message).toContain('status 3');
     expect((await fetch(healthUrl)).status).toBe(503);
-    await rm('/tmp/mcp-router-test-bad');
+    await rm(folder, { recursive: true });
     await eventually(async () => (await fetch(healthUrl)).status === 200);
   });
 });
@@ -174,6 +176,61 @@ describe('sessions', () => {
       );
       await server.stop();
       expect((await hanging).error?.data?.['code']).toBe('DRAINING');
+    }
+  });
+
+  it('an answer that takes long is kept alive, for a client that reads streams', async () => {
+    const { url } = await startWrapped([telling], { limits: { keepAliveMs: 50 } });
+    const session = await RawSession.open(url);
+    const later = {
+      jsonrpc: '2.0',
+      id: 1,
+      method: 'tools/call',
+      params: { name: 'later', arguments: { ms: 400 } },
+    };
+    const streamed = await session.post(later);
+    expect(streamed.headers['content-type']).toBe('text/event-stream');
+    expect(streamed.text.split(': keep-alive').length).toBeGreaterThan(2);
+    expect(textOf(streamed.messages[0]!)).toBe('late');
+    const plain = await session.post(later, { accept: 'application/json' });
+    expect([plain.headers['content-type'], textOf(plain.messages[0]!)]).toEqual(['application/json', 'late']);
+  });
+
+  it('what a server says while a client has no stream waits for it, in order and bounded', async () => {
+    for (const perSession of [false, true]) {
+      const { url } = await startWrapped([telling], { perSession });
+      const session = await RawSession.open(url);
+      for (let at = 0; at < 105; at++) {
+        await session.call('say', {
+          message: { method: 'notifications/prompts/list_changed', params: { at } },
+        });
+      }
+      const stream = await listenSse(url, session.id);
+      await eventually(() => stream.messages.length >= 100);
+      expect(stream.messages.map((message) => message.params?.['at'])).toEqual(
+        Array.from({ length: 100 }, (_, at) => at + 5),
+      );
+      stream.close();
+    }
+  });
+
+  it('a child that does not read is not buried in requests', async () => {
+    for (const perSession of [false, true]) {
+      const { url } = await startWrapped([telling], { perSession, limits: { maxWaitingBytes: 500_000 } });
+      const session = await RawSession.open(url);
+      const pid = Number(textOf(await session.call('pid')));
+      process.kill(pid, 'SIGSTOP');
+      const calls = Array.from({ length: 10 }, () => session.call('pid', { filler: 'x'.repeat(200_000) }));
+      const overloaded = await Promise.any(
+        calls.map(async (call) => {
+          const { error } = await call;
+          if (error?.data?.['code'] !== 'OVERLOADED') throw new Error('answered');
+          return true;
+        }),
+      );
+      expect(overloaded).toBe(true);
+      process.kill(pid, 'SIGCONT');
+      await Promise.all(calls);
     }
   });
 
