@@ -173,6 +173,8 @@ export interface ListItem {
   readonly keySpan: readonly [start: number, end: number];
   /** Over the canonical form (keys sorted): spelling differences don't count. */
   readonly digest: Digest;
+  /** Clients of the other era would refuse it, and with it their whole list. */
+  readonly eras: 'both' | 'legacy' | 'modern';
 }
 
 /** Annotations as a client may believe them: absent hints have the specification's defaults. */
@@ -183,8 +185,16 @@ export interface ToolHints {
   readonly openWorld: boolean;
 }
 
+/** An argument that a modern client mirrors into the header `Mcp-Param-<name>`. */
+export interface ParamHeader {
+  readonly name: string;
+  /** Keys that lead to the argument. */
+  readonly path: readonly string[];
+}
+
 export interface Tool extends ListItem {
   readonly hints: ToolHints;
+  readonly headers: readonly ParamHeader[];
   /** It opens a page (MCP Apps): `_meta.ui.resourceUri`. */
   readonly hasApp: boolean;
   /** Only its app's page may call it, no model: `_meta.ui.visibility` without `model`. */
@@ -204,7 +214,15 @@ export interface ServerDefinition {
   readonly prompts: readonly ListItem[];
   readonly resources: readonly ListItem[];
   readonly resourceTemplates: readonly ListItem[];
+  /** How long, and by whom, its lists may be kept; from a server of the modern era. */
+  readonly cache?: { readonly ttlMs: number; readonly scope: 'public' | 'private' };
   readonly problems: readonly Problem[];
+}
+
+/** Which eras of MCP a server speaks: sessions (up to 2025-11-25), or stateless (from 2026-07-28). */
+export interface Eras {
+  readonly legacy: boolean;
+  readonly modern: boolean;
 }
 
 /** What the router knows of one instance from asking it. */
@@ -215,12 +233,14 @@ export type Learned =
       readonly definition: ServerDefinition;
       /** The server gave no session id: any request may go without one. */
       readonly sessionless: boolean;
+      readonly eras: Eras;
     }
   | {
       readonly kind: 'failed';
       readonly problem: Problem;
-      /** The last good definition of the same registration, if there was one. */
+      /** The last good definition of the same registration, if there was one, and the eras it was learned in. */
       readonly last?: ServerDefinition;
+      readonly eras?: Eras;
     };
 
 // ---------------------------------------------------------------------------------------------------------
@@ -283,6 +303,7 @@ export interface Target {
   readonly definition: ServerDefinition;
   /** Any request may go without a session id. */
   readonly sessionless: boolean;
+  readonly eras: Eras;
   /** Share of the traffic: Consul's weight for the present state; above 0. */
   readonly weight: number;
 }

@@ -1,4 +1,6 @@
-import type { Instance, Learned, RegisteredService, Target } from '../model.ts';
+import type { Eras, Instance, Learned, RegisteredService, Target } from '../model.ts';
+
+const legacyOnly: Eras = { legacy: true, modern: false };
 
 /**
  * Who may take new calls: Consul says passing or warning with a weight above 0, and the instance has answered
@@ -21,11 +23,16 @@ export function targetsOf(
     const definition = known.kind === 'learned' ? known.definition : known.last;
     if (definition === undefined) continue;
     const sessionless = known.kind === 'learned' && known.sessionless;
+    const eras = known.kind === 'learned' ? known.eras : (known.eras ?? legacyOnly);
     const before = previous.find((target) => target.instance === instance);
     targets.push(
-      before?.definition === definition && before.weight === weight && before.sessionless === sessionless
+      before?.definition === definition &&
+        before.weight === weight &&
+        before.sessionless === sessionless &&
+        before.eras.legacy === eras.legacy &&
+        before.eras.modern === eras.modern
         ? before
-        : { instance, definition, sessionless, weight },
+        : { instance, definition, sessionless, eras, weight },
     );
   }
   return targets.length === previous.length && targets.every((target, at) => target === previous[at])

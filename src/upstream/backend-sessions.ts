@@ -3,7 +3,7 @@ import type { NotificationEnvelope, RequestEnvelope } from '../relay/envelope.ts
 import { ask, AskError, messageHeaders, type Reply } from './ask.ts';
 import type { Connections } from './connections.ts';
 import { endSession, handshake, nextId, type Introduction } from './handshake.ts';
-import { listen, type Listener } from './listen.ts';
+import { listen, sessionStream, type Listener } from './listen.ts';
 
 /** A client's own session at one instance. */
 export interface BackendSession {
@@ -223,8 +223,7 @@ export class BackendSessions {
     const { connections, handshakeTimeoutMs: timeoutMs, now, random } = this.#options;
     const listener = listen(connections, {
       endpoint: session.instance.endpoint,
-      session,
-      headers: [],
+      opening: sessionStream(session),
       timeoutMs,
       maxEventBytes: MAX_EVENT_BYTES,
       onMessage: (message) => {

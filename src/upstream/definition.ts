@@ -1,11 +1,7 @@
 import { createHash } from 'node:crypto';
 import { setImmediate } from 'node:timers/promises';
-import {
-  PromptSchema,
-  ResourceSchema,
-  ResourceTemplateSchema,
-  ToolSchema,
-} from '@modelcontextprotocol/sdk/types.js';
+import * as modern from '@modelcontextprotocol/core';
+import * as legacy from '@modelcontextprotocol/sdk/types.js';
 import type {
   Digest,
   ItemKind,
@@ -18,6 +14,7 @@ import type {
   UpstreamName,
 } from '../model.ts';
 import { memberIndex, scanObject, type ScannedObject } from '../relay/json-scan.ts';
+import { readParamHeaders } from './param-headers.ts';
 
 /** What a server said of itself when it was asked, as raw JSON text. */
 export interface Statement {
@@ -25,6 +22,7 @@ export interface Statement {
   readonly serverInfo: RawJson;
   readonly capabilities: RawJson;
   readonly instructions: string | undefined;
+  readonly cache?: ServerDefinition['cache'];
   /** Items of all pages, in the server's order. */
   readonly items: Readonly<Record<ItemKind, readonly RawJson[]>>;
   /** Found while asking: a list that failed, a cursor that went in circles. */
@@ -32,15 +30,20 @@ export interface Statement {
 }
 
 /**
- * Per list: which member is the key, and what the official SDK's clients demand of an item. They refuse a
- * whole list for one item that is wrong, so such an item is left out here, with the reason. The schemas only
- * judge; the text of an item stays as the server wrote it.
+ * Per list: which member is the key, and what the official SDK's clients of each era demand of an item. They
+ * refuse a whole list for one item that is wrong, so such an item is kept from them, with the reason. The schemas
+ * only judge; the text of an item stays as the server wrote it.
  */
 const lists = {
-  tools: { key: 'name', one: 'tool', schema: ToolSchema },
-  prompts: { key: 'name', one: 'prompt', schema: PromptSchema },
-  resources: { key: 'uri', one: 'resource', schema: ResourceSchema },
-  resourceTemplates: { key: 'uriTemplate', one: 'resource template', schema: ResourceTemplateSchema },
+  tools: { key: 'name', one: 'tool', legacy: legacy.ToolSchema, modern: modern.ToolSchema },
+  prompts: { key: 'name', one: 'prompt', legacy: legacy.PromptSchema, modern: modern.PromptSchema },
+  resources: { key: 'uri', one: 'resource', legacy: legacy.ResourceSchema, modern: modern.ResourceSchema },
+  resourceTemplates: {
+    key: 'uriTemplate',
+    one: 'resource template',
+    legacy: legacy.ResourceTemplateSchema,
+    modern: modern.ResourceTemplateSchema,
+  },
 } as const;
 
 /** Problems of items that are kept; a hostile server could make millions. */
@@ -48,11 +51,9 @@ const MAX_PROBLEMS = 50;
 
 export async function readDefinition(statement: Statement): Promise<ServerDefinition> {
   const problems = [...statement.problems];
-  const tools = await readItems('tools', statement.items.tools, problems, (item, value): Tool => ({
-    ...item,
-    hints: readHints(value),
-    ...readApp(value),
-  }));
+  const tools = await readItems('tools', statement.items.tools, problems, (item, value) =>
+    readTool(item, value, problems),
+  );
   const plain = (item: ListItem): ListItem => item;
   const prompts = await readItems('prompts', statement.items.prompts, problems, plain);
   const resources = await readItems('resources', statement.items.resources, problems, plain);
@@ -74,6 +75,7 @@ export async function readDefinition(statement: Statement): Promise<ServerDefini
     serverInfo: statement.serverInfo,
     capabilities: statement.capabilities,
     ...(statement.instructions === undefined ? {} : { instructions: statement.instructions }),
+    ...(statement.cache && { cache: statement.cache }),
     tools,
     prompts,
     resources,
@@ -116,7 +118,7 @@ function readItem(
   raw: RawJson,
   at: number,
 ): { item: ListItem; value: Readonly<Record<string, unknown>> } | Problem {
-  const { key, one, schema } = lists[kind];
+  const { key, one } = lists[kind];
   let value: unknown;
   let scanned: ScannedObject;
   let normal: string;
@@ -129,19 +131,39 @@ function readItem(
   }
   const name = (value as Record<string, unknown>)[key];
   if (typeof name !== 'string' || name === '') return leftOut(kind, `${at}`, `it has no ${key}`);
-  const judged = schema.safeParse(value);
-  if (!judged.success) {
-    const issue = judged.error.issues[0];
-    const where = issue && issue.path.length > 0 ? `${issue.path.join('.')}: ` : '';
-    return leftOut(kind, name, `clients would refuse this ${one} (${where}${issue?.message ?? 'invalid'})`);
-  }
+  const eras = judge(kind, value);
+  if (typeof eras === 'object')
+    return leftOut(kind, name, `clients would refuse this ${one} (${eras.reason})`);
   const member = memberIndex(scanned, key);
   const span = [scanned.starts[member] ?? 0, scanned.ends[member] ?? 0] as const;
   const digest = createHash('sha256').update(normal).digest('hex') as Digest;
   return {
-    item: { key: name as UpstreamName, json: raw, keySpan: span, digest },
+    item: { key: name as UpstreamName, json: raw, keySpan: span, digest, eras },
     value: value as Record<string, unknown>,
   };
+}
+
+function readTool(item: ListItem, value: Readonly<Record<string, unknown>>, problems: Problem[]): Tool {
+  const headers = readParamHeaders(value['inputSchema']);
+  const tool = { hints: readHints(value), ...readApp(value) };
+  if (typeof headers !== 'string') return { ...item, ...tool, headers };
+  problems.push({
+    code: 'INVALID_ITEM',
+    subject: `tools/${item.key}`,
+    message: `The tool ${item.key} is kept from clients of revision 2026-07-28: ${headers}. Mend it in the server.`,
+  });
+  return { ...item, ...tool, headers: [], eras: 'legacy' };
+}
+
+/** Whose clients take the item; a reason where nobody's would. */
+function judge(kind: ItemKind, value: unknown): ListItem['eras'] | { readonly reason: string } {
+  const byLegacy = lists[kind].legacy.safeParse(value);
+  const byModern = lists[kind].modern.safeParse(value);
+  if (byLegacy.success) return byModern.success ? 'both' : 'legacy';
+  if (byModern.success) return 'modern';
+  const issue = byLegacy.error.issues[0];
+  const where = issue && issue.path.length > 0 ? `${issue.path.join('.')}: ` : '';
+  return { reason: `${where}${issue?.message ?? 'invalid'}` };
 }
 
 function leftOut(kind: ItemKind, subject: string, reason: string): Problem {

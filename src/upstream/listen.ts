@@ -1,20 +1,24 @@
 import type { Clock, Endpoint, Random } from '../model.ts';
 import { readEnvelope, type Envelope } from '../relay/envelope.ts';
-import { SSE_TYPE, VERSION_HEADER, SESSION_HEADER } from '../relay/headers.ts';
+import { SESSION_HEADER, SSE_TYPE, VERSION_HEADER } from '../relay/headers.ts';
+import { modernHeaders, modernRequest, type ModernIntroduction } from '../relay/modern.ts';
 import { SseParser } from '../relay/sse.ts';
 import { snippet } from './ask.ts';
 import type { Connections } from './connections.ts';
-import { Exchange } from './exchange.ts';
+import { Exchange, type Outbound } from './exchange.ts';
+import { nextId } from './handshake.ts';
 
 export interface Listener {
   /** Ends the stream; nothing is reported any more. */
   stop(): void;
 }
 
+/** What opens the stream; asked anew for each opening. */
+export type Opening = (lastEventId: string | undefined) => Pick<Outbound, 'method' | 'headers' | 'body'>;
+
 export interface ListenOptions {
   readonly endpoint: Endpoint;
-  readonly session: { readonly id: string | undefined; readonly protocolVersion: string };
-  readonly headers: readonly string[];
+  readonly opening: Opening;
   /** For the answer's head. The stream itself may be silent for as long as it likes. */
   readonly timeoutMs: number;
   readonly maxEventBytes: number;
@@ -35,10 +39,38 @@ const RETRY_MAX_MS = 30_000;
 /** A stream that lived this long was a healthy one: the next pause is short again. */
 const STABLE_MS = 10_000;
 
-/**
- * The stream on which a backend speaks by itself (2025-11-25, transports: listening for messages), opened again
- * whenever it ends, with `Last-Event-ID` so that nothing is missed.
- */
+/** In the session era: GET, with `Last-Event-ID` so that nothing is missed (2025-11-25, transports). */
+export function sessionStream(session: {
+  readonly id: string | undefined;
+  readonly protocolVersion: string;
+}): Opening {
+  return (lastEventId) => {
+    const headers = ['accept', SSE_TYPE, VERSION_HEADER, session.protocolVersion];
+    if (session.id !== undefined) headers.push(SESSION_HEADER, session.id);
+    if (lastEventId !== undefined) headers.push('last-event-id', snippet(lastEventId));
+    return { method: 'GET', headers };
+  };
+}
+
+/** Which changes a subscription of the modern era is about. */
+export interface SubscriptionFilter {
+  readonly toolsListChanged?: boolean;
+  readonly promptsListChanged?: boolean;
+  readonly resourcesListChanged?: boolean;
+  readonly resourceSubscriptions?: readonly string[];
+}
+
+/** In the modern era: a request whose answer does not end (2026-07-28, subscriptions). */
+export function subscription(introduction: ModernIntroduction, filter: SubscriptionFilter): Opening {
+  const method = 'subscriptions/listen';
+  return () => ({
+    method: 'POST',
+    headers: modernHeaders(method, undefined),
+    body: modernRequest(nextId(), method, `"notifications":${JSON.stringify(filter)}`, introduction),
+  });
+}
+
+/** A stream on which a backend speaks by itself, opened again whenever it ends. */
 export function listen(connections: Connections, options: ListenOptions): Listener {
   let exchange: Exchange | undefined;
   let timer: NodeJS.Timeout | undefined;
@@ -74,9 +106,8 @@ export function listen(connections: Connections, options: ListenOptions): Listen
     exchange = new Exchange(
       connections.forStreams(options.endpoint),
       {
-        method: 'GET',
+        ...options.opening(lastEventId),
         path: options.endpoint.path,
-        headers: streamHeaders(options, lastEventId),
         firstByteTimeoutMs: options.timeoutMs,
         idleTimeoutMs: 0,
       },
@@ -122,11 +153,4 @@ export function listen(connections: Connections, options: ListenOptions): Listen
       exchange?.abort();
     },
   };
-}
-
-function streamHeaders(options: ListenOptions, lastEventId: string | undefined): string[] {
-  const headers = ['accept', SSE_TYPE, ...options.headers, VERSION_HEADER, options.session.protocolVersion];
-  if (options.session.id !== undefined) headers.push(SESSION_HEADER, options.session.id);
-  if (lastEventId !== undefined) headers.push('last-event-id', snippet(lastEventId));
-  return headers;
 }

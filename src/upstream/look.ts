@@ -1,19 +1,17 @@
-import type { Endpoint, ItemKind, Problem, RawJson, ServerDefinition } from '../model.ts';
+import type { ItemKind, Problem, RawJson, ServerDefinition } from '../model.ts';
 import {
   JsonScanError,
   memberIndex,
   memberString,
+  memberText,
   scanArray,
   scanObject,
-  type ScannedObject,
 } from '../relay/json-scan.ts';
-import { ask, AskError, snippet, type Question } from './ask.ts';
-import type { Connections } from './connections.ts';
+import { AskError, snippet, type Question, type Reply } from './ask.ts';
 import { readDefinition } from './definition.ts';
-import { nextId, type Handshake } from './handshake.ts';
+import type { Speaker } from './speaker.ts';
 
 export interface LookOptions {
-  readonly headers: readonly string[];
   /** For one request. */
   readonly timeoutMs: number;
   /** For all lists of one server together. */
@@ -47,153 +45,159 @@ export class LookError extends Error {
 }
 
 /**
- * Asks a server for everything it has, over an open session. A failed tools list fails the look; prompts and
- * resources that can't be listed are a problem of their own and leave the tools alone.
+ * Asks a server for everything it has. A failed tools list fails the look; prompts and resources that can't be
+ * listed are a problem of their own and leave the tools alone.
  * @throws {LookError}
  */
-export async function look(
-  connections: Connections,
-  endpoint: Endpoint,
-  session: Handshake,
-  options: LookOptions,
-): Promise<ServerDefinition> {
-  const problems: Problem[] = [];
-  const budget = { bytes: options.maxBytes };
-  const capabilities = scanObject(session.capabilities, 0);
-  const list = async (kind: ItemKind): Promise<readonly RawJson[]> => {
-    if (!capabilities.keys.includes(requests[kind].capability)) return [];
-    try {
-      return await allPages(connections, endpoint, session, kind, options, budget, problems);
-    } catch (error) {
-      if (!(error instanceof LookError) || kind === 'tools') throw error;
-      problems.push({
-        code: 'LIST_FAILED',
-        subject: kind,
-        message: `The server ${error.message}; its ${kind} are not served.`,
-      });
-      return [];
-    }
-  };
+export async function look(speaker: Speaker, options: LookOptions): Promise<ServerDefinition> {
+  const reading = new Reading(speaker, options);
+  const { protocolVersion, serverInfo, capabilities, instructions } = speaker.self;
+  const announced = scanObject(capabilities, 0);
+  const list = (kind: ItemKind): Promise<readonly RawJson[]> =>
+    announced.keys.includes(requests[kind].capability) ? reading.list(kind) : Promise.resolve([]);
   // One after the other: old servers answer strictly in turn, and a probe is in no hurry.
   const tools = await list('tools');
   const prompts = await list('prompts');
   const resources = await list('resources');
   const resourceTemplates = await list('resourceTemplates');
   return await readDefinition({
-    protocolVersion: session.protocolVersion,
-    serverInfo: session.serverInfo,
-    capabilities: session.capabilities,
-    instructions: session.instructions,
+    protocolVersion,
+    serverInfo,
+    capabilities,
+    instructions,
+    cache: reading.cache,
     items: { tools, prompts, resources, resourceTemplates },
-    problems,
+    problems: reading.problems,
   });
 }
 
-async function allPages(
-  connections: Connections,
-  endpoint: Endpoint,
-  session: Handshake,
-  kind: ItemKind,
-  options: LookOptions,
-  budget: { bytes: number },
-  problems: Problem[],
-): Promise<readonly RawJson[]> {
-  const { method, member } = requests[kind];
-  const items: RawJson[] = [];
-  const seen = new Set<string>();
-  let cursor: string | undefined;
-  for (let page = 0; page < MAX_PAGES; page++) {
-    const result = await onePage(connections, endpoint, session, method, cursor, options, budget);
-    if (result === undefined) return items;
-    const read = readPage(result, member, method);
-    for (const item of read.items) items.push(item);
-    if (items.length > MAX_ITEMS) throw new LookError(`lists more than ${MAX_ITEMS} ${kind}`, false);
-    cursor = read.nextCursor;
-    if (cursor === undefined) return items;
-    if (seen.has(cursor)) {
-      problems.push({
-        code: 'CYCLIC_PAGES',
+/** The lists of one server, on one budget of bytes. */
+class Reading {
+  readonly problems: Problem[] = [];
+  /** The shortest time and the narrowest scope that any list gave; only servers of the modern era give any. */
+  cache: ServerDefinition['cache'];
+  readonly #speaker: Speaker;
+  readonly #options: LookOptions;
+  #bytesLeft: number;
+
+  constructor(speaker: Speaker, options: LookOptions) {
+    this.#speaker = speaker;
+    this.#options = options;
+    this.#bytesLeft = options.maxBytes;
+  }
+
+  async list(kind: ItemKind): Promise<readonly RawJson[]> {
+    try {
+      return await this.#allPages(kind);
+    } catch (error) {
+      if (!(error instanceof LookError) || kind === 'tools') throw error;
+      this.problems.push({
+        code: 'LIST_FAILED',
         subject: kind,
-        message: `${method} leads back to a page that was already read (cursor ${snippet(cursor)}); what came before it is served.`,
+        message: `The server ${error.message}; its ${kind} are not served.`,
       });
-      return items;
+      return [];
     }
-    seen.add(cursor);
   }
-  problems.push({
-    code: 'TOO_MANY_PAGES',
-    subject: kind,
-    message: `${method} has more than ${MAX_PAGES} pages; the rest is not served.`,
-  });
-  return items;
-}
 
-/** Undefined where the server has no such method after all. */
-async function onePage(
-  connections: Connections,
-  endpoint: Endpoint,
-  session: Handshake,
-  method: string,
-  cursor: string | undefined,
-  options: LookOptions,
-  budget: { bytes: number },
-): Promise<RawJson | undefined> {
-  const id = nextId();
-  const params = cursor === undefined ? '' : `,"params":{"cursor":${JSON.stringify(cursor)}}`;
-  let reply;
-  try {
-    reply = await ask(connections, {
-      endpoint,
-      session: { id: session.sessionId, protocolVersion: session.protocolVersion },
-      text: `{"jsonrpc":"2.0","id":${id},"method":"${method}"${params}}`,
-      id,
-      ...options,
-      maxBytes: budget.bytes,
+  async #allPages(kind: ItemKind): Promise<readonly RawJson[]> {
+    const { method, member } = requests[kind];
+    const items: RawJson[] = [];
+    const seen = new Set<string>();
+    let cursor: string | undefined;
+    for (let page = 0; page < MAX_PAGES; page++) {
+      const result = await this.#page(method, cursor);
+      if (result === undefined) return items;
+      const read = readPage(result, member, method);
+      this.#keepCache(read);
+      for (const item of read.items) items.push(item);
+      if (items.length > MAX_ITEMS) throw new LookError(`lists more than ${MAX_ITEMS} ${kind}`, false);
+      cursor = read.nextCursor;
+      if (cursor === undefined) return items;
+      if (seen.has(cursor)) {
+        this.problems.push({
+          code: 'CYCLIC_PAGES',
+          subject: kind,
+          message: `${method} leads back to a page that was already read (cursor ${snippet(cursor)}); what came before it is served.`,
+        });
+        return items;
+      }
+      seen.add(cursor);
+    }
+    this.problems.push({
+      code: 'TOO_MANY_PAGES',
+      subject: kind,
+      message: `${method} has more than ${MAX_PAGES} pages; the rest is not served.`,
     });
-  } catch (error) {
-    if (!(error instanceof AskError)) throw error;
-    if (error.kind === 'too-large') {
+    return items;
+  }
+
+  /** Undefined where the server has no such method after all. */
+  async #page(method: string, cursor: string | undefined): Promise<RawJson | undefined> {
+    const params = cursor === undefined ? '' : `"cursor":${JSON.stringify(cursor)}`;
+    let reply: Reply;
+    try {
+      reply = await this.#speaker.ask(method, params, { ...this.#options, maxBytes: this.#bytesLeft });
+    } catch (error) {
+      if (!(error instanceof AskError)) throw error;
+      if (error.kind === 'too-large') {
+        const limit = `more than ${this.#options.maxBytes} bytes (MCP_ROUTER_MAX_LIST_BYTES)`;
+        throw new LookError(`answered its lists with ${limit}`, false);
+      }
       throw new LookError(
-        `answered its lists with more than ${options.maxBytes} bytes (MCP_ROUTER_MAX_LIST_BYTES)`,
-        false,
+        `${error.message}, asked for ${method}`,
+        error.kind !== 'garbage',
+        error.cause ?? error,
       );
     }
-    const retryable = error.kind !== 'garbage';
-    throw new LookError(`${error.message}, asked for ${method}`, retryable, error.cause ?? error);
+    switch (reply.kind) {
+      case 'result':
+        this.#bytesLeft -= reply.bytes;
+        return reply.result;
+      case 'error':
+        // It announced the capability and has no list; an empty list in effect.
+        if (reply.error.code === -32601) return undefined;
+        throw new LookError(
+          `answered ${method} with error ${reply.error.code}: ${snippet(reply.error.message)}`,
+          true,
+        );
+      case 'refused':
+        throw new LookError(
+          `answered ${method} with HTTP ${reply.head.status}: ${reply.body || '(empty)'}`,
+          reply.head.status >= 500 || reply.head.status === 404 || reply.head.status === 429,
+        );
+      case 'accepted':
+        throw new LookError(`took ${method} without an answer`, false);
+    }
   }
-  switch (reply.kind) {
-    case 'result':
-      budget.bytes -= reply.bytes;
-      return reply.result;
-    case 'error':
-      // -32601: it announced the capability and has no list; an empty list in effect.
-      if (reply.error.code === -32601) return undefined;
-      throw new LookError(
-        `answered ${method} with error ${reply.error.code}: ${snippet(reply.error.message)}`,
-        true,
-      );
-    case 'refused':
-      throw new LookError(
-        `answered ${method} with HTTP ${reply.head.status}: ${reply.body || '(empty)'}`,
-        reply.head.status >= 500 || reply.head.status === 404 || reply.head.status === 429,
-      );
-    case 'accepted':
-      throw new LookError(`took ${method} without an answer`, false);
+
+  #keepCache({ ttlMs, scope }: PageOfItems): void {
+    if (ttlMs === undefined) return;
+    this.cache = {
+      ttlMs: Math.min(ttlMs, this.cache?.ttlMs ?? Number.POSITIVE_INFINITY),
+      scope: scope === 'public' && this.cache?.scope !== 'private' ? 'public' : 'private',
+    };
   }
 }
 
-function readPage(
-  result: RawJson,
-  member: string,
-  method: string,
-): { items: readonly RawJson[]; nextCursor: string | undefined } {
+interface PageOfItems {
+  readonly items: readonly RawJson[];
+  readonly nextCursor: string | undefined;
+  readonly ttlMs: number | undefined;
+  readonly scope: string | undefined;
+}
+
+function readPage(result: RawJson, member: string, method: string): PageOfItems {
   try {
-    const page: ScannedObject = scanObject(result, 0);
+    const page = scanObject(result, 0);
     const start = page.starts[memberIndex(page, member)];
     if (start === undefined) throw new LookError(`answered ${method} without "${member}"`, false);
+    const ttlMs = Number(memberText(result, page, 'ttlMs'));
     return {
       items: scanArray(result, start, MAX_ITEMS).map(([from, to]) => result.slice(from, to) as RawJson),
       nextCursor: memberString(result, page, 'nextCursor') || undefined,
+      ttlMs: Number.isFinite(ttlMs) ? Math.max(0, ttlMs) : undefined,
+      scope: memberString(result, page, 'cacheScope'),
     };
   } catch (error) {
     if (!(error instanceof JsonScanError)) throw error;

@@ -1,11 +1,21 @@
-import type { Clock, Endpoint, Random, RawJson, ServerDefinition } from '../model.ts';
+import type { Clock, Endpoint, Eras, Random, RawJson, ServerDefinition } from '../model.ts';
 import { errorResponse, resultResponse, type Envelope } from '../relay/envelope.ts';
+import type { ModernIntroduction } from '../relay/modern.ts';
 import { LATEST_LEGACY_VERSION } from '../relay/versions.ts';
 import { ask, AskError, type Question } from './ask.ts';
 import type { Connections } from './connections.ts';
-import { endSession, handshake, nextId, type Handshake, type Introduction } from './handshake.ts';
-import { listen, type Listener } from './listen.ts';
+import { discover, type Discovery } from './discover.ts';
+import {
+  endSession,
+  handshake,
+  HandshakeError,
+  nextId,
+  type Handshake,
+  type Introduction,
+} from './handshake.ts';
+import { listen, sessionStream, subscription, type Listener, type Opening } from './listen.ts';
 import { look } from './look.ts';
+import { askModern, legacySpeaker, modernSpeaker, type Speaker } from './speaker.ts';
 
 export interface ProbeSessionOptions {
   readonly connections: Connections;
@@ -18,20 +28,33 @@ export interface ProbeSessionOptions {
   readonly random: Random;
 }
 
+/** What a look at an instance brought. */
+export interface Seen {
+  readonly definition: ServerDefinition;
+  readonly sessionless: boolean;
+  readonly eras: Eras;
+}
+
 const GOODBYE_MS = 2000;
 const MAX_EVENT_BYTES = 1 << 20;
 const MAX_ANSWER_BYTES = 1 << 16;
 
+/** Servers hide tools from clients that lack what the tools ask for, so the router claims everything. */
+const CAPABILITIES =
+  '{"roots":{"listChanged":true},"sampling":{"tools":{}},"elicitation":{"form":{},"url":{}}}' as RawJson;
+
 /**
- * The router's own session at one instance: opened once and used for every look and ping, since some servers
- * keep each session for ever. It claims every client capability: servers hide tools from clients that lack what
- * the tools ask for.
+ * The router's own dealings with one instance. A session is opened once and used for every look and ping, since
+ * some servers keep each session for ever; a server of the modern era needs none. Which eras it speaks is asked
+ * once for each registration and again after a failure.
  */
 export class ProbeSession {
   readonly #endpoint: Endpoint;
   readonly #options: ProbeSessionOptions;
   readonly #onChange: () => void;
+  readonly #modern: ModernIntroduction;
   #session: Handshake | undefined;
+  #discovery: Discovery | undefined;
   #listener: Listener | undefined;
   #closed = false;
 
@@ -40,29 +63,26 @@ export class ProbeSession {
     this.#endpoint = endpoint;
     this.#options = options;
     this.#onChange = onChange;
+    this.#modern = { clientInfo: options.clientInfo, capabilities: CAPABILITIES };
   }
 
   /**
    * Everything the server has; opens the session where there is none.
    * @throws {HandshakeError | LookError} The session is then closed.
    */
-  async look(): Promise<{ definition: ServerDefinition; sessionless: boolean }> {
-    const { connections, timeoutMs, maxListBytes: maxBytes } = this.#options;
+  async look(): Promise<Seen> {
+    const { timeoutMs, maxListBytes: maxBytes } = this.#options;
     const onMessage = (message: Envelope): void => this.#hear(message);
     try {
-      this.#session ??= await handshake(connections, this.#endpoint, this.#introduction(), {
-        headers: [],
-        timeoutMs,
-        onMessage,
-      });
-      const options = { headers: [], timeoutMs, maxBytes, onMessage };
-      const definition = await look(connections, this.#endpoint, this.#session, options);
-      const sessionless = this.#session.sessionId === undefined;
+      const { speaker, opening, eras } = await this.#meet(onMessage);
+      const definition = await look(speaker, { timeoutMs, maxBytes, onMessage });
+      const sessionless = eras.legacy && this.#session?.sessionId === undefined;
       if (this.#closed) await this.#hangUp();
-      else if (!this.#listener) this.#startListening(this.#session);
-      return { definition, sessionless };
+      else if (!this.#listener) this.#startListening(opening);
+      return { definition, sessionless, eras };
     } catch (error) {
       // The session may be the reason (a restarted server): the next try starts with a new one.
+      this.#discovery = undefined;
       await this.#hangUp();
       throw error;
     }
@@ -70,9 +90,21 @@ export class ProbeSession {
 
   /** Whether the instance answers at all. True also without a session: then nothing is known against it. */
   async ping(timeoutMs: number): Promise<boolean> {
-    const id = nextId();
     try {
-      await this.#send(`{"jsonrpc":"2.0","id":${id},"method":"ping"}`, id, timeoutMs);
+      if (this.#session) {
+        const id = nextId();
+        await this.#send(`{"jsonrpc":"2.0","id":${id},"method":"ping"}`, id, timeoutMs);
+      } else if (this.#discovery?.kind === 'modern') {
+        const options = { timeoutMs, maxBytes: MAX_ANSWER_BYTES };
+        await askModern(
+          this.#options.connections,
+          this.#endpoint,
+          this.#modern,
+          'server/discover',
+          '',
+          options,
+        );
+      }
       return true;
     } catch (error) {
       // Anything that speaks HTTP is alive; what it says is for calls to judge.
@@ -84,6 +116,42 @@ export class ProbeSession {
   close(): Promise<void> {
     this.#closed = true;
     return this.#hangUp();
+  }
+
+  /**
+   * Finds out the eras, and how to speak from here on: in a session where the server has them, since what it says
+   * there is what the many clients of that era see.
+   * @throws {HandshakeError}
+   */
+  async #meet(
+    onMessage: (message: Envelope) => void,
+  ): Promise<{ speaker: Speaker; opening: Opening; eras: Eras }> {
+    const { connections, timeoutMs } = this.#options;
+    this.#discovery ??= await discover(connections, this.#endpoint, this.#modern, { timeoutMs });
+    const discovery = this.#discovery;
+    const modern = discovery.kind === 'modern';
+    try {
+      this.#session ??= await handshake(connections, this.#endpoint, this.#introduction(), {
+        headers: [],
+        timeoutMs,
+        onMessage,
+      });
+    } catch (error) {
+      // A server of the modern era alone says so in many ways; one that can't be reached says nothing.
+      if (!modern || !(error instanceof HandshakeError) || error.retryable) throw error;
+      const filter = { toolsListChanged: true, promptsListChanged: true, resourcesListChanged: true };
+      return {
+        speaker: modernSpeaker(connections, this.#endpoint, this.#modern, discovery.self),
+        opening: subscription(this.#modern, filter),
+        eras: { legacy: false, modern: true },
+      };
+    }
+    const session = this.#session;
+    return {
+      speaker: legacySpeaker(connections, this.#endpoint, session),
+      opening: sessionStream({ id: session.sessionId, protocolVersion: session.protocolVersion }),
+      eras: { legacy: true, modern },
+    };
   }
 
   #hangUp(): Promise<void> {
@@ -100,16 +168,14 @@ export class ProbeSession {
     return {
       protocolVersion: LATEST_LEGACY_VERSION,
       clientInfo: this.#options.clientInfo,
-      capabilities:
-        '{"roots":{"listChanged":true},"sampling":{"tools":{}},"elicitation":{"form":{},"url":{}}}' as RawJson,
+      capabilities: CAPABILITIES,
     };
   }
 
-  #startListening(session: Handshake): void {
+  #startListening(opening: Opening): void {
     this.#listener = listen(this.#options.connections, {
       endpoint: this.#endpoint,
-      session: { id: session.sessionId, protocolVersion: session.protocolVersion },
-      headers: [],
+      opening,
       timeoutMs: this.#options.timeoutMs,
       maxEventBytes: MAX_EVENT_BYTES,
       onMessage: (message) => this.#hear(message),
@@ -136,7 +202,10 @@ export class ProbeSession {
         ? resultResponse(id, '{}')
         : method === 'roots/list'
           ? resultResponse(id, '{"roots":[]}')
-          : errorResponse(id, { code: -32601, message: 'This session belongs to a router that only lists.' });
+          : errorResponse(id, {
+              code: -32601,
+              message: 'This session belongs to a router that only lists.',
+            });
     void this.#send(text, undefined, this.#options.timeoutMs).catch(() => undefined);
   }
 

@@ -1,6 +1,7 @@
 import pRetry from 'p-retry';
 import { describeError } from '../errors.ts';
 import type {
+  Eras,
   Instance,
   InstanceId,
   Learned,
@@ -33,6 +34,7 @@ interface Entry {
   learned: Learned;
   /** The last good one; kept while looks fail. */
   definition: ServerDefinition | undefined;
+  eras: Eras | undefined;
   looking: boolean;
   /** Asked for while a look was under way. */
   again: boolean;
@@ -118,6 +120,7 @@ export class Prober {
       ),
       learned: { kind: 'pending' },
       definition: undefined,
+      eras: undefined,
       looking: false,
       again: false,
       failures: 0,
@@ -182,15 +185,22 @@ export class Prober {
       // Equal content keeps the older object, and with it everything that was made of it.
       if (entry.definition?.digest !== seen.definition.digest) entry.definition = seen.definition;
       entry.failures = 0;
+      entry.eras = seen.eras;
       return {
         kind: 'learned',
         definition: entry.definition ?? seen.definition,
         sessionless: seen.sessionless,
+        eras: seen.eras,
       };
     } catch (error) {
       entry.failures++;
       const problem = probeProblem(entry.instance, error);
-      return { kind: 'failed', problem, ...(entry.definition && { last: entry.definition }) };
+      return {
+        kind: 'failed',
+        problem,
+        ...(entry.definition && { last: entry.definition }),
+        ...(entry.eras && { eras: entry.eras }),
+      };
     }
   }
 
@@ -269,7 +279,12 @@ export class Prober {
 
 function sameLearned(a: Learned, b: Learned): boolean {
   if (a.kind === 'learned' && b.kind === 'learned') {
-    return a.definition === b.definition && a.sessionless === b.sessionless;
+    return (
+      a.definition === b.definition &&
+      a.sessionless === b.sessionless &&
+      a.eras.legacy === b.eras.legacy &&
+      a.eras.modern === b.eras.modern
+    );
   }
   return (
     a.kind === 'failed' && b.kind === 'failed' && a.problem.message === b.problem.message && a.last === b.last

@@ -27,6 +27,7 @@ export function item(key: string, more: Record<string, unknown> = {}, keyName = 
     json: json as RawJson,
     keySpan: [start, start + JSON.stringify(key).length],
     digest: digest(json),
+    eras: 'both',
   };
 }
 
@@ -34,6 +35,7 @@ export function tool(name: string, more: Record<string, unknown> = {}): Tool {
   return {
     ...item(name, { inputSchema: { type: 'object' }, ...more }),
     hints: { readOnly: false, destructive: true, idempotent: false, openWorld: true },
+    headers: [],
     hasApp: false,
     appOnly: false,
   };
@@ -95,5 +97,11 @@ export function instance(serviceName: string, id: string, more: Partial<Instance
 }
 
 export function target(of: Instance, what: ServerDefinition, weight = 1): Target {
-  return { instance: of, definition: what, sessionless: false, weight };
+  return {
+    instance: of,
+    definition: what,
+    sessionless: false,
+    eras: { legacy: true, modern: false },
+    weight,
+  };
 }

@@ -24,7 +24,14 @@ const registered = (...instances: Instance[]): RegisteredService => ({
   problems: [],
 });
 const knows =
-  (learned: Learned = { kind: 'learned', definition: v1, sessionless: false }) =>
+  (
+    learned: Learned = {
+      kind: 'learned',
+      definition: v1,
+      sessionless: false,
+      eras: { legacy: true, modern: false },
+    },
+  ) =>
   (): Learned =>
     learned;
 
@@ -218,7 +225,8 @@ describe('pick', () => {
   const table = (targets: Target[], split: Target[] = []): RoutingTable => ({
     version: 1,
     catalog: {
-      services: [], byName: new Map(),
+      services: [],
+      byName: new Map(),
       claims: [],
       tools: new Map(),
       prompts: new Map(),
