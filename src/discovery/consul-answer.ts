@@ -30,6 +30,8 @@ export class ConsulError extends Error {
   }
 }
 
+const MAX_UNPACKED_BYTES = 256 * 1024 * 1024;
+
 /** A response as papi gives it: with its body read. */
 export type RawAnswer = IncomingMessage & { body?: Buffer };
 
@@ -61,7 +63,7 @@ function unpack(response: RawAnswer): Buffer {
   const body = response.body ?? Buffer.alloc(0);
   if (response.headers['content-encoding'] !== 'gzip') return body;
   try {
-    return gunzipSync(body);
+    return gunzipSync(body, { maxOutputLength: MAX_UNPACKED_BYTES });
   } catch (error) {
     throw new ConsulError('garbage', 'answered 200 with a gzip body that is broken', { cause: error });
   }
@@ -81,8 +83,8 @@ export function asConsulError(error: unknown): ConsulError {
   }
   const status = response.statusCode;
   const text = firstLine(response);
-  const retryAfter = Number(response.headers['retry-after']);
-  const about = { status, ...(retryAfter > 0 && { retryAfterMs: retryAfter * 1000 }), cause: undefined };
+  const retryAfterMs = retryAfter(response);
+  const about = { status, ...(retryAfterMs > 0 && { retryAfterMs }), cause: undefined };
   if (status === 401 || status === 403) {
     return new ConsulError(
       'refused',
@@ -97,7 +99,23 @@ export function asConsulError(error: unknown): ConsulError {
       about,
     );
   }
+  if (status < 500) {
+    return new ConsulError(
+      'garbage',
+      `answered ${status} ${text}: check that CONSUL_HTTP_ADDR names a Consul agent and nothing stands before it`,
+      about,
+    );
+  }
   return new ConsulError('server-error', `answered ${status} ${text}`, about);
+}
+
+const MAX_RETRY_AFTER_MS = 5 * 60_000;
+
+/** Milliseconds; 0 where it is not said. Seconds or a date (RFC 9110, 10.2.3), the date by the answer's own clock. */
+function retryAfter({ headers }: RawAnswer): number {
+  const said = headers['retry-after'] ?? '';
+  const ms = /^\d+$/.test(said) ? Number(said) * 1000 : Date.parse(said) - Date.parse(headers.date ?? '');
+  return ms > 0 ? Math.min(ms, MAX_RETRY_AFTER_MS) : 0;
 }
 
 function firstLine(response: RawAnswer): string {

@@ -2,7 +2,8 @@ import type { Clock, DoubtReason, Log, Random, ServiceName } from '../model.ts';
 import { BackOff } from './back-off.ts';
 import { BlockingQuery, type QueryWatcher } from './blocking-query.ts';
 import type { ConsulError } from './consul-answer.ts';
-import type { ConsulCall, ConsulClient } from './consul-client.ts';
+import type { ConsulClient } from './consul-client.ts';
+import type { ConsulCall } from './consul-package.ts';
 import { doubtNames } from './doubts.ts';
 import { Judgement, type Discovered } from './judgement.ts';
 import { parseCatalog, parseHealth, type ParsedService } from './parse-answers.ts';
@@ -18,10 +19,11 @@ export interface DatacenterWatchOptions {
   /** Blocking queries at one agent; beyond, one query wakes a pool of fetches. */
   readonly maxQueries: number;
   readonly holdMs: number;
-  readonly onChange: () => void;
-  /** A query was answered. */
-  readonly onContact: (what: string) => void;
-  readonly onError: (error: ConsulError, what: string) => void;
+  /** @param service the one that changed; undefined when the names did */
+  readonly onChange: (service: ServiceName | undefined) => void;
+  /** A query was answered, or is not made any more. */
+  readonly onAnswered: (query: string) => void;
+  readonly onError: (error: ConsulError, query: string) => void;
   readonly log: Log;
   readonly now: Clock;
   readonly random: Random;
@@ -44,6 +46,7 @@ export class DatacenterWatch {
   readonly #queries = new Map<ServiceName, BlockingQuery<ParsedService>>();
   #wakeUp: WakeUp | undefined;
   #namesDoubt: DoubtReason | undefined = 'not-synced';
+  #index: bigint | undefined;
   #lastContactAt: number | undefined;
   #stopped = false;
 
@@ -62,7 +65,7 @@ export class DatacenterWatch {
       call: (consul, call) => consul.catalog.service.list(call),
       parse: (body) => parseCatalog(body, options.tag),
       judgement: this.#namesJudgement,
-      watcher: this.#watcher('catalog/services'),
+      watcher: this.#watcher('catalog/services', (index) => this.#namesIndex(index)),
     });
   }
 
@@ -99,6 +102,11 @@ export class DatacenterWatch {
     return this.#lastContactAt === undefined ? undefined : this.#options.now() - this.#lastContactAt;
   }
 
+  /** Of the list of names: grows with every registration. Undefined before the first answer. */
+  get index(): bigint | undefined {
+    return this.#index;
+  }
+
   /** Blocking queries under way. */
   get queries(): number {
     return 1 + this.#queries.size + (this.#wakeUp ? 1 : 0);
@@ -120,7 +128,13 @@ export class DatacenterWatch {
       case 'failed':
         if (synced) this.#namesDoubt = discovered.error.reason;
     }
-    this.#options.onChange();
+    this.#options.onChange(undefined);
+  }
+
+  #namesIndex(index: bigint): void {
+    const moved = index !== this.#index;
+    this.#index = index;
+    if (moved) this.#wakeUp?.registrationsChanged();
   }
 
   /** @param final whether a service that is missing from `names` is gone */
@@ -129,7 +143,8 @@ export class DatacenterWatch {
     if (final) for (const name of this.#services.keys()) if (!present.has(name)) this.#forget(name);
     for (const name of names) {
       if (this.#services.has(name)) continue;
-      this.#services.set(name, new ServiceWatch(name, this.#options.holdMs, () => this.#options.onChange()));
+      const { holdMs, onChange } = this.#options;
+      this.#services.set(name, new ServiceWatch(name, holdMs, () => onChange(name)));
     }
     this.#arrange();
   }
@@ -139,6 +154,7 @@ export class DatacenterWatch {
     this.#services.delete(name);
     this.#queries.get(name)?.stop();
     this.#queries.delete(name);
+    this.#options.onAnswered(healthPath(name));
   }
 
   /** One query a service while they fit, else one that wakes. */
@@ -170,7 +186,7 @@ export class DatacenterWatch {
         call: healthCall(name),
         parse: (body) => this.#parse(body, name),
         judgement: service.judgement,
-        watcher: this.#watcher(`health/service/${name}`),
+        watcher: this.#watcher(healthPath(name)),
       });
       this.#queries.set(name, query);
       query.start();
@@ -197,15 +213,20 @@ export class DatacenterWatch {
     return { dc, waitMs, now, random, backOff: this.#backOff };
   }
 
-  #watcher(what: string): QueryWatcher {
+  #watcher(query: string, onIndex?: (index: bigint) => void): QueryWatcher {
     return {
-      contact: () => {
+      contact: (index) => {
         this.#lastContactAt = this.#options.now();
-        this.#options.onContact(what);
+        this.#options.onAnswered(query);
+        onIndex?.(index);
       },
-      error: (error) => this.#options.onError(error, what),
+      error: (error) => this.#options.onError(error, query),
     };
   }
+}
+
+function healthPath(service: ServiceName): string {
+  return `health/service/${service}`;
 }
 
 /** Without `passing`: that would hide warnings and maintenance, and wakes no less often. */

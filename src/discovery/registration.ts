@@ -1,6 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Log } from '../model.ts';
-import type { ConsulClient, ConsulLine } from './consul-client.ts';
+import type { ConsulClient } from './consul-client.ts';
+import type { ConsulLine } from './consul-line.ts';
 
 /** A service as the agent's API takes it (API documentation: register service). */
 export interface ServiceDefinition {
@@ -23,6 +24,8 @@ const CHECK_EVERY_MS = 5000;
 const RETRY_MIN_MS = 500;
 const RETRY_MAX_MS = 10_000;
 const TIMEOUT_MS = 5000;
+/** Somebody waits for the program to end. */
+const DEREGISTER_TIMEOUT_MS = 2000;
 
 /**
  * Registers a service at the local agent and keeps it registered: an agent that lost it (a restart without its
@@ -35,9 +38,14 @@ export function keepRegistered(client: ConsulClient, service: ServiceDefinition,
   return {
     async deregister() {
       stop.abort();
+      // A registration that is under way must not reach the agent after this.
       await ended;
       try {
-        await line.put(`/agent/service/deregister/${encodeURIComponent(service.ID)}`, undefined, TIMEOUT_MS);
+        await line.put(
+          `/agent/service/deregister/${encodeURIComponent(service.ID)}`,
+          undefined,
+          DEREGISTER_TIMEOUT_MS,
+        );
         log.info('deregistered from Consul', { service: service.Name, id: service.ID });
       } catch (error) {
         log.warn('could not be deregistered; its check will tell', { id: service.ID, reason: String(error) });
@@ -59,7 +67,7 @@ async function look(
     try {
       if (
         !registered ||
-        !(await line.exists(`/agent/service/${encodeURIComponent(service.ID)}`, TIMEOUT_MS))
+        !(await line.exists(`/agent/service/${encodeURIComponent(service.ID)}`, TIMEOUT_MS, signal))
       ) {
         await line.put('/agent/service/register', service, TIMEOUT_MS);
         log.info(registered ? 'registered in Consul again' : 'registered in Consul', {
@@ -70,6 +78,7 @@ async function look(
       }
       failures = 0;
     } catch (error) {
+      if (signal.aborted) return;
       if (failures === 0)
         log.warn('could not be registered in Consul; trying on', { id: service.ID, reason: String(error) });
       failures++;

@@ -3,7 +3,9 @@ import type { Clock, Random, ServiceName } from '../model.ts';
 import type { BackOff } from './back-off.ts';
 import { BlockingQuery, type QueryWatcher } from './blocking-query.ts';
 import { ConsulError } from './consul-answer.ts';
-import type { ConsulCall, ConsulClient, ConsulLine } from './consul-client.ts';
+import type { ConsulClient } from './consul-client.ts';
+import type { ConsulCall } from './consul-package.ts';
+import { FetchPool } from './fetch-pool.ts';
 import { Judgement } from './judgement.ts';
 import type { ParsedService } from './parse-answers.ts';
 import type { ServiceWatch } from './service-watch.ts';
@@ -40,29 +42,40 @@ interface Marks {
   readonly byNode: ReadonlyMap<string, string>;
 }
 
-const FETCHERS = 8;
-const FETCH_TIMEOUT_MS = 20_000;
-/** A change that no check shows (a service without checks) is found within about this time. */
+/** What nothing told of is found within about this time. */
 const SWEEP_MS = 60_000;
+/** Registrations of others look like those of ours: one look at all services serves those of this time. */
+const REGISTRATIONS_MS = 10_000;
 
 /**
- * Watches many services with one blocking query: `health/state/any` changes with every check and nearly every
- * registration; which services' marks differ is computed here, and a few workers fetch those.
+ * Watches many services with one blocking query. `health/state/any` changes with every check and with the checks
+ * of every registration; which services' marks differ is computed here, and a few workers fetch those. A
+ * registration without checks, or of other meta alone, leaves no mark: the catalog tells that there was one
+ * somewhere, and all services are looked at.
  */
 export class WakeUp {
   readonly #options: WakeUpOptions;
   readonly #query: BlockingQuery<Marks>;
   readonly #judgement: Judgement<Marks>;
-  readonly #line: ConsulLine;
-  readonly #stop = new AbortController();
-  readonly #wanted = new Set<ServiceName>();
-  #marks: Marks = { byService: new Map(), byNode: new Map() };
-  #fetching = 0;
+  readonly #pool: FetchPool;
+  /** Undefined before the first answer. What was fetched before it would have to be fetched again. */
+  #marks: Marks | undefined;
   #sweeper: NodeJS.Timeout | undefined;
+  #swept: { atMs: number; next: NodeJS.Timeout | undefined } = { atMs: -Infinity, next: undefined };
 
   constructor(options: WakeUpOptions) {
+    const { client, dc, waitMs, watcher, services, backOff, now, random } = options;
     this.#options = options;
-    this.#line = options.client.control();
+    this.#pool = new FetchPool({
+      line: client.control(),
+      dc,
+      call: options.fetchCall,
+      parse: options.parse,
+      services,
+      watcher,
+      backOff,
+      random,
+    });
     this.#judgement = new Judgement({
       same: sameMarks,
       // Marks only wake; whether a service is believed is judged by its own answer.
@@ -71,95 +84,72 @@ export class WakeUp {
       onChange: (discovered) => {
         if (discovered.kind === 'believed') this.#woken(discovered.value);
         else if (discovered.kind === 'failed') {
-          for (const service of options.services.values()) service.judgement.failed(discovered.error);
+          for (const service of services.values()) service.judgement.failed(discovered.error);
         }
       },
     });
     this.#query = new BlockingQuery({
-      line: options.client.query(),
+      line: client.query(),
       call: (consul, call) => consul.health.state({ state: 'any', ...call }),
-      dc: options.dc,
-      waitMs: options.waitMs,
+      dc,
+      waitMs,
       parse: parseMarks,
       judgement: this.#judgement,
-      watcher: options.watcher,
-      backOff: options.backOff,
-      now: options.now,
-      random: options.random,
+      watcher,
+      backOff,
+      now,
+      random,
     });
   }
 
   start(): void {
     this.#query.start();
-    this.#sweeper = setInterval(() => this.#want(this.#options.services.keys()), SWEEP_MS).unref();
+    this.#sweeper = setInterval(() => this.#sweep(), SWEEP_MS).unref();
   }
 
   stop(): void {
-    this.#stop.abort();
     this.#query.stop();
     this.#judgement.close();
-    this.#line.close();
+    this.#pool.stop();
     clearInterval(this.#sweeper);
+    clearTimeout(this.#swept.next);
   }
 
   /** New services are fetched at once. */
   servicesChanged(): void {
+    if (!this.#marks) return;
     const fresh = [...this.#options.services.values()].filter((service) => service.doubt === 'not-synced');
-    this.#want(fresh.map((service) => service.name));
+    this.#pool.fetch(fresh.map((service) => service.name));
+  }
+
+  /** Something was registered or deregistered somewhere: the first is followed at once, more of them together. */
+  registrationsChanged(): void {
+    if (this.#swept.next) return;
+    const pauseMs = this.#swept.atMs + REGISTRATIONS_MS - this.#options.now();
+    if (pauseMs <= 0) this.#sweep();
+    else this.#swept.next = setTimeout(() => this.#sweep(), pauseMs).unref();
+  }
+
+  #sweep(): void {
+    clearTimeout(this.#swept.next);
+    this.#swept = { atMs: this.#options.now(), next: undefined };
+    if (!this.#marks) return;
+    this.#pool.sweep(this.#options.services.keys());
   }
 
   #woken(marks: Marks): void {
-    const before = this.#marks;
+    const before = this.#marks ?? { byService: new Map(), byNode: new Map() };
     this.#marks = marks;
     const nodes = changedKeys(before.byNode, marks.byNode);
     const names = changedKeys(before.byService, marks.byService);
     const concerned = [...this.#options.services.values()].filter(
       (service) =>
         names.has(service.name) ||
+        // Not synced yet, or in doubt.
         service.doubt !== undefined ||
         service.known.instances.some(({ instance }) => nodes.has(instance.node)),
     );
-    this.#want(concerned.map((service) => service.name));
-  }
-
-  #want(names: Iterable<ServiceName>): void {
-    for (const name of names) this.#wanted.add(name);
-    while (this.#fetching < FETCHERS && this.#fetching < this.#wanted.size) {
-      this.#fetching++;
-      void this.#work();
-    }
-  }
-
-  async #work(): Promise<void> {
-    const { signal } = this.#stop;
-    for (const name of this.#wanted) {
-      if (signal.aborted) break;
-      // Before the fetch: a change that comes meanwhile is wanted again.
-      this.#wanted.delete(name);
-      const service = this.#options.services.get(name);
-      if (service) await this.#fetch(service, signal);
-    }
-    this.#fetching--;
-  }
-
-  async #fetch(service: ServiceWatch, signal: AbortSignal): Promise<void> {
-    const { dc, fetchCall, parse, watcher } = this.#options;
-    try {
-      const answer = await this.#line.call(fetchCall(service.name), {
-        signal,
-        timeoutMs: FETCH_TIMEOUT_MS,
-        ...(dc !== undefined && { dc }),
-      });
-      const value = parse(answer.body, service.name);
-      watcher.contact();
-      service.judgement.take({ value, index: answer.index ?? 1n, filtered: answer.filtered });
-    } catch (error) {
-      if (signal.aborted) return;
-      const failure =
-        error instanceof ConsulError ? error : new ConsulError('garbage', String(error), { cause: error });
-      watcher.error(failure);
-      service.judgement.failed(failure);
-    }
+    this.#pool.fetch(concerned.map((service) => service.name));
   }
 }
 

@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
@@ -103,19 +103,23 @@ describe('an agent in its ordinary life', () => {
     await eventually(
       () =>
         watched.instances('tagged')?.join() === 't1' &&
-        watched.instances('tagged-sidecar-proxy')?.length === 0,
+        watched.snapshots.at(-1)?.skipped.some((one) => one.service === 'tagged-sidecar-proxy'),
     );
     expect(watched.instances('untagged')).toBeUndefined();
-    const skipped = watched.snapshots.at(-1)?.services;
-    expect(skipped?.get('tagged' as never)?.skipped.map((one) => one.reason.code)).toEqual(['NO_TAG']);
-    expect(skipped?.get('tagged-sidecar-proxy' as never)?.skipped.map((one) => one.reason.code)).toEqual([
-      'KIND',
+    const snapshot = watched.snapshots.at(-1);
+    expect(snapshot?.services.get('tagged' as never)?.skipped.map((one) => one.reason.code)).toEqual([
+      'NO_TAG',
+    ]);
+    // A service that has nothing but sidecars is none of ours.
+    expect(watched.instances('tagged-sidecar-proxy')).toBeUndefined();
+    expect(snapshot?.skipped.map((one) => [one.service, one.reason.code])).toEqual([
+      ['tagged-sidecar-proxy', 'KIND'],
     ]);
     // The tag is taken away from a running service.
     await registerService(consul, { name: 'tagged', id: 't1', tags: [] });
     await eventually(() => watched.instances('tagged') === undefined);
     for (const id of ['t1', 't2', 'untagged', 'tagged-sidecar-proxy']) await deregisterService(consul, id);
-    await eventually(() => !watched.instances('tagged-sidecar-proxy'));
+    await eventually(() => watched.snapshots.at(-1)?.skipped.length === 0);
   });
 
   it('wrong meta, no port and settings that differ are problems, not failures', async () => {
@@ -420,7 +424,8 @@ describe('other ways to an agent', () => {
       });
       await eventually(() => watched.instances('s')?.length === 1);
       const folderOfOne = mkdtempSync(join(tmpdir(), 'ca-path-'));
-      writeFileSync(join(folderOfOne, 'ca.pem'), readFileSync(at('ca.pem')));
+      mkdirSync(join(folderOfOne, 'deeper'));
+      writeFileSync(join(folderOfOne, 'deeper', 'ca.pem'), readFileSync(at('ca.pem')));
       const byPath = start([`https://localhost:${port}`], {
         caPath: folderOfOne,
         clientCert: at('client.pem'),
