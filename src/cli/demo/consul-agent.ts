@@ -5,6 +5,7 @@ import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
+import { endWithMe } from './end-with-me.ts';
 import { findConsul, type ConsulBinary, type FindConsulOptions } from './consul-binary.ts';
 
 export interface ConsulAgentOptions extends FindConsulOptions {
@@ -32,8 +33,6 @@ export interface ConsulAgent {
 
 const READY_WITHIN_MS = 30_000;
 const CLASHES = 5;
-const running = new Set<ChildProcess>();
-let guarded = false;
 
 /** Starts an agent on free ports and waits until it has a leader. Nothing is left running when this process ends. */
 export async function startConsulAgent(options: ConsulAgentOptions): Promise<ConsulAgent> {
@@ -112,10 +111,11 @@ class Agent implements ConsulAgent {
         `-serf-wan-port=${serfWan}`,
         `-config-file=${file}`,
       ],
-      { stdio: ['ignore', 'pipe', 'pipe'] },
+      // Detached: Ctrl-C is for whoever started it, and he may still need it to deregister.
+      { stdio: ['ignore', 'pipe', 'pipe'], detached: true },
     );
     this.#child = child;
-    guard(child);
+    endWithMe(child, this.#folder);
     this.#output = '';
     const hear = (chunk: Buffer): void =>
       void (this.#output = (this.#output + chunk.toString()).slice(-10_000));
@@ -137,7 +137,6 @@ class Agent implements ConsulAgent {
     const lazy = setTimeout(() => child.kill('SIGKILL'), 5000);
     await exited;
     clearTimeout(lazy);
-    running.delete(child);
   }
 
   async restart(): Promise<void> {
@@ -173,16 +172,6 @@ class Agent implements ConsulAgent {
 
 function ended(child: ChildProcess): boolean {
   return child.exitCode !== null || child.signalCode !== null;
-}
-
-/** Whatever ends this process, its agents end with it. */
-function guard(child: ChildProcess): void {
-  running.add(child);
-  if (guarded) return;
-  guarded = true;
-  process.on('exit', () => {
-    for (const left of running) left.kill('SIGKILL');
-  });
 }
 
 async function freePorts(): Promise<Ports> {

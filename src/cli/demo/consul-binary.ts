@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process';
-import { createHash } from 'node:crypto';
+import { createHash, randomUUID } from 'node:crypto';
 import {
   access,
   chmod,
@@ -13,7 +13,7 @@ import {
   writeFile,
 } from 'node:fs/promises';
 import { homedir, tmpdir } from 'node:os';
-import { delimiter, join } from 'node:path';
+import { delimiter, dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 import { unzipSync } from 'fflate';
 import { describeError } from '../../errors.ts';
@@ -62,24 +62,31 @@ export async function findConsul({ environment, progress }: FindConsulOptions): 
   const cached = join(cache, 'consul');
   const cachedVersion = await versionOf(cached);
   if (cachedVersion !== undefined) return { path: cached, version: cachedVersion, origin: 'cache' };
-  await mkdir(cache, { recursive: true });
-  return fetchConsul(cached, progress);
+  let fetching = underWay.get(cached);
+  if (!fetching) {
+    fetching = fetchConsul(cached, progress).finally(() => underWay.delete(cached));
+    underWay.set(cached, fetching);
+  }
+  return fetching;
 }
 
+/** By where the binary goes. Other processes may fetch at the same time: each renames a whole file into place. */
+const underWay = new Map<string, Promise<ConsulBinary>>();
+
 async function fetchConsul(cached: string, progress: (line: string) => void): Promise<ConsulBinary> {
+  await mkdir(dirname(cached), { recursive: true });
   const tried: string[] = [];
   for (const [origin, fetchInto] of [
     ['official release', downloadRelease],
     ['Debian package', unpackDebian],
   ] as const) {
-    // Each caller unpacks in a folder of its own; the rename is atomic, so the last one wins and nobody sees half.
     const folder = await mkdtemp(join(tmpdir(), 'mcp-consul-router-'));
     try {
       const binary = await fetchInto(folder, progress);
       await chmod(binary, 0o755);
       const version = await versionOf(binary);
       if (version === undefined) throw new Error('what was fetched does not run here');
-      const draft = `${cached}.${process.pid}`;
+      const draft = `${cached}.${randomUUID()}`;
       await cp(binary, draft);
       await rename(draft, cached);
       progress(`Consul ${version} is ready (${origin}, kept in ${cached})`);
