@@ -44,7 +44,9 @@ export class ConsulLine {
       const [response] = (await call(consul, options)) as [RawAnswer];
       return readAnswer(response);
     };
-    return this.#tokenTwice((token) => this.#once(read, settings, token, isUseless));
+    return this.#tokenTwice((token) =>
+      this.#once(read, settings, token, (error) => isUseless(error, settings.dc)),
+    );
   }
 
   /**
@@ -153,15 +155,16 @@ export class ConsulLine {
 
 /**
  * Whether another agent may do better: this one does not answer, has lost its servers, or is none. A refused
- * token and an unknown datacenter are the same everywhere, and a limit is not to be got round.
+ * token is refused everywhere, and a limit is not to be got round. What is wrong with a datacenter that was
+ * asked for by name may well be that datacenter.
  */
-function isUseless(error: ConsulError): boolean {
+function isUseless(error: ConsulError, dc: string | undefined): boolean {
   switch (error.reason) {
     case 'unreachable':
     case 'garbage':
       return true;
     case 'server-error':
-      return !error.message.includes('No path to datacenter');
+      return dc === undefined || error.message.includes('No known Consul servers');
     default:
       return false;
   }

@@ -226,6 +226,37 @@ describe('an agent that dies', () => {
   });
 });
 
+describe('two datacenters', () => {
+  it('make one service; while one is lost its instances stay and the other is as quick as ever', async () => {
+    const [near, far] = await Promise.all([
+      startConsul({ datacenter: 'dc1' }),
+      startConsul({ datacenter: 'dc2' }),
+    ]);
+    try {
+      const self = (await consulApi(far, 'GET', 'agent/self')) as { DebugConfig: { SerfPortWAN: number } };
+      await consulApi(near, 'PUT', `agent/join/127.0.0.1:${self.DebugConfig.SerfPortWAN}?wan=1`);
+      await eventually(
+        async () => ((await consulApi(near, 'GET', 'catalog/datacenters')) as string[]).length === 2,
+      );
+      await registerService(near, { name: 's', id: 'near' });
+      await registerService(far, { name: 's', id: 'far' });
+      const watched = start([near.httpAddr], { datacenters: ['dc1', 'dc2'] });
+      await eventually(() => watched.instances('s')?.length === 2);
+      expect(instance(watched, 's', 'far')?.datacenter).toBe('dc2');
+      await setCheck(far, 'far', 'fail');
+      await eventually(() => instance(watched, 's', 'far')?.state === 'critical');
+      await far.kill();
+      await eventually(() => watched.registry.status().datacenters[1]?.doubt === 'server-error');
+      expect(watched.instances('s')).toEqual(['near', 'far']);
+      await setCheck(near, 'near', 'warn');
+      await eventually(() => instance(watched, 's', 'near')?.state === 'warning', { withinMs: 1000 });
+      expect(watched.registry.status().datacenters[0]?.doubt).toBeUndefined();
+    } finally {
+      await Promise.all([near.stop(), far.stop()]);
+    }
+  });
+});
+
 describe('access control (default deny)', () => {
   const root = 'b1gs3cr3-0000-4000-8000-000000000000';
   let consul: ConsulAgent;

@@ -267,6 +267,21 @@ describe('several datacenters', () => {
     expect([one?.index, two?.index]).toEqual([10n, 10n]);
   });
 
+  it('a remote one that is lost does not make the router leave a good agent', async () => {
+    const other = await another();
+    consul.on.set(
+      NAMES,
+      perDc({
+        dc1: blocking(() => ({ s: ['mcp'] })).handler,
+        dc2: (_, response) => void response.writeHead(500).end('rpc error making call: EOF'),
+      }),
+    );
+    consul.on.set(health('s'), blocking(() => [entry('dc1', 'a')]).handler);
+    start([consul.address, other.address], { datacenters: ['dc1', 'dc2'] });
+    await eventually(() => consul.requests.filter(({ query }) => query.get('dc') === 'dc2').length >= 3);
+    expect(other.requests).toEqual([]);
+  });
+
   it('the second alone: sorted by id even so, and its settings count', async () => {
     consul.on.set(
       NAMES,
