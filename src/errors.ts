@@ -32,6 +32,26 @@ export const errorTable = {
     http: 400,
     doc: 'The protocol version header names a revision that is not served.',
   },
+  HEADER_MISMATCH: {
+    rpc: -32020,
+    http: 400,
+    doc: 'Headers and body of a 2026-07-28 request disagree, or a required header is missing.',
+  },
+  MISSING_CLIENT_CAPABILITY: {
+    rpc: -32021,
+    http: 400,
+    doc: 'The server needs to ask the client something that the client has not declared.',
+  },
+  UNSUPPORTED_MODERN_VERSION: {
+    rpc: -32022,
+    http: 400,
+    doc: '`_meta` names a revision that is not served; `supported` lists those that are.',
+  },
+  INVALID_META: {
+    rpc: -32602,
+    http: 400,
+    doc: '`_meta` of a 2026-07-28 request is missing or wrong.',
+  },
   SESSION_REQUIRED: {
     rpc: -32000,
     http: 400,
@@ -69,6 +89,16 @@ export const errorTable = {
     http: 200,
     doc: 'The backend forgot its session and could not be made to keep a new one.',
   },
+  CONTINUATION_LOST: {
+    rpc: 1008,
+    http: 200,
+    doc: 'The call that waited for this input is held no more; it may have acted in part.',
+  },
+  NOT_TRANSLATABLE: {
+    rpc: 1009,
+    http: 200,
+    doc: 'The server asks for something that this client can not be asked.',
+  },
   OVERLOADED: { rpc: 1010, http: 503, doc: 'Too much is under way; try again after `retryAfterMs`.' },
   DRAINING: {
     rpc: 1011,
@@ -93,6 +123,15 @@ export const errorTable = {
 
 export type ErrorCode = keyof typeof errorTable;
 
+/** Where revision 2026-07-28 wants another number or status than the session era. */
+const modernWire: Partial<Record<ErrorCode, { readonly rpc?: number; readonly http?: number }>> = {
+  UNKNOWN_RESOURCE: { rpc: -32602 },
+  METHOD_NOT_FOUND: { http: 404 },
+};
+
+/** How an error goes over the wire differs a little between the eras. */
+export type WireEra = 'legacy' | 'modern';
+
 /** What of an error may be told to a client besides code and sentence. Never an internal address. */
 export interface ErrorDetails {
   readonly service?: string;
@@ -116,17 +155,14 @@ export class RouterError extends Error {
     this.details = details;
   }
 
-  get rpcCode(): number {
-    return errorTable[this.code].rpc;
-  }
-
-  get httpStatus(): number {
-    return errorTable[this.code].http;
+  httpStatus(era: WireEra = 'legacy'): number {
+    return (era === 'modern' ? modernWire[this.code]?.http : undefined) ?? errorTable[this.code].http;
   }
 
   /** The JSON-RPC error object: `{code, message, data: {code, …details}}`. */
-  toRpc(): { code: number; message: string; data: Record<string, unknown> } {
-    return { code: this.rpcCode, message: this.message, data: { code: this.code, ...this.details } };
+  toRpc(era: WireEra = 'legacy'): { code: number; message: string; data: Record<string, unknown> } {
+    const rpc = (era === 'modern' ? modernWire[this.code]?.rpc : undefined) ?? errorTable[this.code].rpc;
+    return { code: rpc, message: this.message, data: { code: this.code, ...this.details } };
   }
 }
 

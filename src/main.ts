@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { adminApp } from './admin/admin-api.ts';
@@ -17,9 +18,11 @@ import { describeError, RouterError } from './errors.ts';
 import { ClientSessions } from './gateway/client-sessions.ts';
 import { Deadlines } from './gateway/deadlines.ts';
 import { Edge, notFound } from './gateway/edge.ts';
+import { HeldCalls } from './gateway/held-calls.ts';
 import { ListBytes } from './gateway/list-bytes.ts';
 import { Notices } from './gateway/notices.ts';
 import { Sealer } from './gateway/sealed-id.ts';
+import { Subscriptions } from './gateway/subscriptions.ts';
 import type { DoubtReason, Identity, Log, RawJson, RegistrySnapshot } from './model.ts';
 import { Metrics } from './observability/metrics.ts';
 import { Reconciler } from './reconciler.ts';
@@ -28,6 +31,7 @@ import { HealthBook } from './routing/health-book.ts';
 import { tableDifference } from './table-difference.ts';
 import { Connections } from './upstream/connections.ts';
 import { Prober } from './upstream/prober.ts';
+import { SessionPool } from './upstream/session-pool.ts';
 import { name, version } from './version.ts';
 
 /** Where snapshots of the registry come from: {@link Registry}, or a test's own hand. */
@@ -141,7 +145,12 @@ export async function startRouter(settings: Settings, parts: RouterParts): Promi
     onSwap: (next, previous) => {
       const instances = new Map([...next.services.values()].flatMap((route) => [...route.instances]));
       book.prune(instances);
-      for (const session of sessions.all()) session.backends.retain(instances);
+      for (const session of sessions.all()) {
+        session.backends.retain(instances);
+        session.watches.check(instances);
+      }
+      pool.retain(instances);
+      subscriptions.check(instances);
       connections.retain([...instances.values()].map((instance) => instance.endpoint));
       notices.catalogChanged(next.catalog);
       metrics.tableSwapped();
@@ -158,22 +167,35 @@ export async function startRouter(settings: Settings, parts: RouterParts): Promi
   });
 
   // The data plane.
+  const backends = { connections, handshakeTimeoutMs: settings.probeTimeout, now, random };
+  const sealer = new Sealer(parts.keyRing);
   const sessions = new ClientSessions({
-    sealer: new Sealer(parts.keyRing),
+    sealer,
     table: () => reconciler.table,
-    backends: { connections, handshakeTimeoutMs: settings.probeTimeout, now, random },
+    backends,
     maxSessions: settings.maxSessions,
     idleMs: settings.sessionIdle,
     maxAgeMs: settings.sessionMaxAge,
     wallClock: Date.now,
     now,
   });
-  const notices = new Notices(() => sessions.all(), reconciler.table.catalog);
+  const pool = new SessionPool(backends);
+  const held = new HeldCalls({ sealer, holder: randomUUID(), wallClock: Date.now });
+  const subscriptions = new Subscriptions({
+    table: () => reconciler.table,
+    backends,
+    keepAliveMs: KEEP_ALIVE_MS,
+    max: settings.maxSessions,
+  });
+  const notices = new Notices(() => [...sessions.all(), ...subscriptions.all()], reconciler.table.catalog);
   const deadlines = new Deadlines(now);
   const edge = new Edge({
     router: { name, version },
     table: () => reconciler.table,
     sessions,
+    pool,
+    held,
+    subscriptions,
     calls: {
       connections,
       book,
@@ -224,7 +246,7 @@ export async function startRouter(settings: Settings, parts: RouterParts): Promi
       if (edge.handle(request, response)) return;
       const error = notFound();
       response
-        .writeHead(error.httpStatus, { 'content-type': 'application/json' })
+        .writeHead(error.httpStatus(), { 'content-type': 'application/json' })
         .end(errorResponse('null', error.toRpc()));
     },
   );
@@ -244,7 +266,10 @@ export async function startRouter(settings: Settings, parts: RouterParts): Promi
   );
   const data = await listen(dataServer, settings.listen, 'MCP_ROUTER_LISTEN');
   const admin = await listen(adminServer, settings.adminListen, 'MCP_ROUTER_ADMIN_LISTEN');
-  const sweeper = setInterval(() => sessions.sweep(), SWEEP_MS).unref();
+  const sweeper = setInterval(() => {
+    sessions.sweep();
+    pool.sweep();
+  }, SWEEP_MS).unref();
   registry.start();
   log.info('router started', { version, data: show(data), admin: show(admin) });
 
@@ -258,6 +283,7 @@ export async function startRouter(settings: Settings, parts: RouterParts): Promi
         calls: deadlines.size,
         atMostMs: settings.drainTimeout,
       });
+      subscriptions.end();
       await farewell?.();
       dataServer.close();
       await deadlines.idle(settings.drainTimeout);
@@ -265,7 +291,7 @@ export async function startRouter(settings: Settings, parts: RouterParts): Promi
       notices.stop();
       reconciler.stop();
       registry.stop();
-      await Promise.all([sessions.close(), prober.close()]);
+      await Promise.all([sessions.close(), pool.close(), prober.close()]);
       dataServer.closeAllConnections();
       adminServer.close();
       adminServer.closeAllConnections();

@@ -2,6 +2,7 @@ import type { ErrorCode, RouterError } from '../errors.ts';
 import type { RawJson, ServiceName } from '../model.ts';
 import { EnvelopeError, readEnvelope, type Envelope } from '../relay/envelope.ts';
 import { memberObject, memberText } from '../relay/json-scan.ts';
+import { modernErrors } from '../relay/modern.ts';
 import type { AnswerHead } from '../upstream/exchange.ts';
 import * as problem from './call-errors.ts';
 
@@ -50,7 +51,7 @@ export type Verdict =
 export function judge(
   head: AnswerHead,
   text: string,
-  about: { readonly service: ServiceName; readonly inSession: boolean },
+  about: { readonly service: ServiceName; readonly inSession: boolean; readonly stateless: boolean },
 ): Verdict {
   const { status } = head;
   const message = tryEnvelope(text);
@@ -61,9 +62,21 @@ export function judge(
   if (status === 401 || status === 403 || status === 407) {
     return { kind: 'failed', error: problem.refused(about.service) };
   }
+  if (rpcError && about.stateless) {
+    // What it was when it was asked last it is no more; that is for the router to find out, not for the client.
+    const changed = memberText(text, message.members, 'error')?.includes(
+      `${modernErrors.unsupportedVersion}`,
+    );
+    if (!changed) return { kind: 'backend-error' };
+  }
   // 404 would make a client give up its session with the router, so that one is never passed on.
-  if (rpcError && status !== 404) return { kind: 'backend-error' };
+  if (rpcError && !about.stateless && status !== 404) return { kind: 'backend-error' };
   return { kind: 'failed', error: problem.badStatus(about.service, status, head.headers['retry-after']) };
+}
+
+/** Of a stateless backend's error, for a client that takes 404 for the end of its session. */
+export function legacyStatus(status: number): number {
+  return status === 404 ? 200 : status;
 }
 
 function tryEnvelope(text: string): Envelope | undefined {

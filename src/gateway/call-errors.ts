@@ -104,3 +104,28 @@ export function badStatus(
     { service, status, ...(seconds !== undefined && { retryAfterMs: seconds * 1000 }) },
   );
 }
+
+export function cannotAsk(service: ServiceName): RouterError {
+  return new RouterError(
+    'NOT_TRANSLATABLE',
+    `${service} has a question first, and this client takes no event stream to be asked on. ` +
+      'Send Accept: application/json, text/event-stream.',
+    { service },
+  );
+}
+
+export function notAnswered(service: ServiceName): RouterError {
+  return new RouterError(
+    'NOT_TRANSLATABLE',
+    `${service} asked for something that the client refused to give. The call was not executed.`,
+    { service },
+  );
+}
+
+export function asksForEver(service: ServiceName): RouterError {
+  return new RouterError(
+    'BACKEND_FAILED',
+    `${service} kept asking without ever answering. The server has to be mended.`,
+    { service },
+  );
+}

@@ -1,8 +1,10 @@
+import { randomUUID } from 'node:crypto';
 import type { RouterError } from '../errors.ts';
 import type {
   Clock,
   InstanceId,
   ItemKind,
+  ParamHeader,
   Random,
   RawJson,
   RoutingTable,
@@ -10,20 +12,31 @@ import type {
   Target,
   UpstreamName,
 } from '../model.ts';
-import { EnvelopeError, readEnvelope, type RequestEnvelope } from '../relay/envelope.ts';
+import {
+  EnvelopeError,
+  readEnvelope,
+  resultResponse,
+  type NotificationEnvelope,
+  type RequestEnvelope,
+  type ResponseEnvelope,
+} from '../relay/envelope.ts';
 import { JSON_TYPE, SSE_TYPE } from '../relay/headers.ts';
+import { memberText } from '../relay/json-scan.ts';
+import { MODERN_VERSION, type Member } from '../relay/modern.ts';
 import { SseLimitError, SseParser } from '../relay/sse.ts';
 import type { Done, HealthBook, Outcome } from '../routing/health-book.ts';
 import { pick } from '../routing/pick.ts';
 import type { BackendSession } from '../upstream/backend-sessions.ts';
 import type { Connections } from '../upstream/connections.ts';
 import { Exchange, type AnswerHead, type ExchangeFailure, type Receiver } from '../upstream/exchange.ts';
-import { answers, judge, resultOf, type CallResult } from './answer-check.ts';
+import { answers, judge, legacyStatus, resultOf, type CallResult } from './answer-check.ts';
 import * as problem from './call-errors.ts';
 import type { HttpAnswer } from '../relay/http-answer.ts';
-import type { Bridge, Caller } from './bridge.ts';
-import type { RunningCall } from './client-session.ts';
+import type { Bridge, BridgedCall, Caller, HeldCall, InputRequired, RunningCall, Said } from './bridge.ts';
 import type { Deadlines } from './deadlines.ts';
+import { HOLD_MS } from './held-calls.ts';
+import { withId } from './modern-result.ts';
+import { OpenQuestions, PlayedQuestions } from './questions.ts';
 
 /** Where a client's request goes, and what of it the backend shall read. */
 export interface Destination {
@@ -34,6 +47,12 @@ export interface Destination {
   readonly only?: InstanceId;
   /** The request under the backend's own names. */
   readonly text: string;
+  /** What `Mcp-Name` mirrors of the request, in the backend's own spelling. */
+  readonly name?: string;
+  /** Arguments that have to be mirrored into headers where the client did not. */
+  readonly mirrored?: readonly ParamHeader[];
+  /** What the client was asked for, as members of `params`. */
+  readonly inputs?: readonly Member[];
   /** Executing it twice does no harm: it only reads, or it is idempotent. */
   readonly repeatable: boolean;
   /** For metrics and audit: a canonical name, or the method. */
@@ -77,6 +96,11 @@ const MAX_ATTEMPTS = 3;
 const MAX_REFUSAL_BYTES = 64 * 1024;
 const MAX_EVENT_BYTES = 64 * 1024 * 1024;
 
+/** A person who is asked needs time. */
+const QUESTION_MS = 10 * 60_000;
+/** Rounds of questions before a call is answered; more is a server that asks for ever. */
+const MAX_ROUNDS = 32;
+
 type Body = 'none' | 'json' | 'sse' | 'refusal';
 
 /**
@@ -86,13 +110,13 @@ type Body = 'none' | 'json' | 'sse' | 'refusal';
  * What is safe to repeat (docs/architecture.md): nothing was sent; the backend said that it does not know the
  * session; or the request only reads or is idempotent, and nothing of an answer has reached the client.
  */
-export class Call implements Receiver, RunningCall {
+export class Call implements Receiver, RunningCall, BridgedCall, HeldCall {
   readonly #ports: CallPorts;
   readonly #table: RoutingTable;
   readonly #caller: Caller;
-  readonly #request: RequestEnvelope;
+  readonly request: RequestEnvelope;
   #to: Destination;
-  readonly #answer: HttpAnswer;
+  #answer: HttpAnswer;
   readonly #startedAt: number;
   readonly #timeoutMs: number;
 
@@ -114,6 +138,16 @@ export class Call implements Receiver, RunningCall {
   readonly #tried = new Set<InstanceId>();
   #renewed = false;
   #lastError: RouterError | undefined;
+  /** Asked in a result (2026-07-28, MRTR): the call waits for the client's next request. */
+  #open: OpenQuestions | undefined;
+  #heldSince: number | undefined;
+  /** The end that came while the call was held. */
+  #pending: (() => void) | undefined;
+  /** The client's latest request; its answer bears this id. */
+  #clientId: RawJson;
+  /** Asked on the client's stream, for a backend that does not wait meanwhile. */
+  #played: PlayedQuestions | undefined;
+  #rounds = 0;
   /** A message of an answer has reached the client: nothing can be repeated any more. */
   #forwarded = false;
   #clientKeepsUp = true;
@@ -131,7 +165,8 @@ export class Call implements Receiver, RunningCall {
     this.#ports = ports;
     this.#table = table;
     this.#caller = caller;
-    this.#request = request;
+    this.request = request;
+    this.#clientId = request.id;
     this.#to = to;
     this.#answer = answer;
     this.#startedAt = ports.now();
@@ -139,10 +174,24 @@ export class Call implements Receiver, RunningCall {
     this.#timeoutMs = table.services.get(to.service)?.settings.timeoutMs ?? 60_000;
   }
 
+  get service(): ServiceName {
+    return this.#to.service;
+  }
+
   start(): void {
-    this.#caller.began(this.#request.id, this);
+    this.#caller.began(this.request.id, this);
     this.#ports.deadlines.add(this);
+    this.#watchClient();
     this.#attempt();
+  }
+
+  /** In the stateless era, hanging up is cancelling; in the session era it is not. */
+  #watchClient(): void {
+    if (this.#caller.era === 'legacy') return;
+    const answer = this.#answer;
+    answer.onGone(() => {
+      if (answer === this.#answer) this.cancel(undefined);
+    });
   }
 
   /** Picks an instance and sends the request, or gives up. */
@@ -171,7 +220,7 @@ export class Call implements Receiver, RunningCall {
     this.#attempts++;
     this.#target = picked.target;
     this.#done = picked.done;
-    const bridge = this.#caller.bridge(picked.target, this.#to, this.#request.id);
+    const bridge = this.#caller.bridge(picked.target, this.#to, this);
     this.#bridge = bridge;
     const ready = bridge.ready();
     if (ready) this.#send(bridge, ready);
@@ -187,7 +236,8 @@ export class Call implements Receiver, RunningCall {
       this.#elsewhere(problem.noSession(this.#to.service, error), 'failed');
       return;
     }
-    if (!this.#over) this.#send(bridge, backend);
+    if (this.#over) bridge.release?.();
+    else this.#send(bridge, backend);
   }
 
   #send(bridge: Bridge, backend: BackendSession): void {
@@ -238,7 +288,7 @@ export class Call implements Receiver, RunningCall {
   }
 
   end(): void {
-    if (this.#over) return;
+    if (this.#over || this.#pending) return;
     switch (this.#body) {
       case 'json':
         this.#jsonEnd();
@@ -254,7 +304,7 @@ export class Call implements Receiver, RunningCall {
   }
 
   fail(failure: ExchangeFailure): void {
-    if (this.#over || failure.kind === 'aborted') return;
+    if (this.#over || this.#pending || failure.kind === 'aborted') return;
     if (failure.sent) this.#broken(problem.failed(this.#to.service, failure, this.#to.repeatable), 'failed');
     else this.#elsewhere(problem.unreachable(this.#to.service), 'failed');
   }
@@ -288,7 +338,7 @@ export class Call implements Receiver, RunningCall {
     }
     const [first] = this.#held;
     const whole = this.#held.length === 1 && first ? first : Buffer.concat(this.#held);
-    if (!answers(whole, this.#request.id)) {
+    if (!answers(whole, this.request.id)) {
       this.#broken(problem.garbage(this.#to.service), 'failed');
       return;
     }
@@ -302,7 +352,8 @@ export class Call implements Receiver, RunningCall {
   }
 
   /** The backend's answer, whole and with the right id. */
-  #deliver(whole: Buffer | string): void {
+  #deliver(whole: Buffer | string, status = 200): void {
+    if (this.#waits(() => this.#deliver(whole, status))) return;
     const result = resultOf(whole);
     const next = result === 'rpc-error' && !this.#forwarded ? this.#to.otherwise?.() : undefined;
     if (next) {
@@ -314,14 +365,22 @@ export class Call implements Receiver, RunningCall {
     if (backend && this.#reads) {
       this.#to.onAnswer?.(result === 'rpc-error', backend);
       text = whole.toString();
-      if (this.#bridge?.answer) text = this.#bridge.answer(text, backend);
+      if (this.#bridge?.answer) {
+        const bridged = this.#bridge.answer(text, backend);
+        if (bridged.kind === 'ask') {
+          this.#play(bridged.inputs);
+          return;
+        }
+        text = bridged.text;
+      }
       if (this.#to.rewrite) text = this.#to.rewrite(text, backend);
     }
+    if (this.#clientId !== this.request.id) text = withId(text.toString(), this.#clientId);
     if (this.#answer.streaming) {
       this.#answer.event(text.toString());
       this.#answer.end();
     } else {
-      this.#answer.send(200, text);
+      this.#answer.send(status, text);
     }
     this.#finish('answered', result);
   }
@@ -334,6 +393,112 @@ export class Call implements Receiver, RunningCall {
     this.#tried.clear();
     this.#renewed = false;
     this.#attempt();
+  }
+
+  // --- What the client is asked on the way (design: each edge on its own) ----------------------------------
+
+  heard(message: RequestEnvelope | NotificationEnvelope, backend: BackendSession): void {
+    if (!this.#over && this.#bridge) this.#said(this.#bridge.message(message, backend));
+    this.#answer.flush();
+  }
+
+  #said(said: Said): void {
+    switch (said.kind) {
+      case 'nothing':
+        return;
+      case 'event':
+        // While the client has no request open there is nowhere to put it.
+        if (this.#heldSince !== undefined || !this.#answer.takesStream) return;
+        this.#forwarded = true;
+        this.#answer.beginStream();
+        this.#answer.event(said.text);
+        return;
+      case 'question':
+        this.#open ??= new OpenQuestions();
+        this.#open.add(said.question);
+        // Servers ask several things at once: those that come together are put together.
+        queueMicrotask(() => this.#askInResult());
+    }
+  }
+
+  /** Answers the client's request with the questions; its next request brings what it says. */
+  #askInResult(): void {
+    if (this.#over || this.#heldSince !== undefined || !this.#open || this.#open.size === 0) return;
+    const state = this.#caller.hold?.(this);
+    if (state === undefined) return;
+    this.#heldSince = this.#ports.now();
+    // Whatever comes now, the call has begun to act.
+    this.#forwarded = true;
+    const text = resultResponse(this.#clientId, this.#open.result(state));
+    if (this.#answer.streaming) {
+      this.#answer.event(text);
+      this.#answer.end();
+    } else {
+      this.#answer.send(200, text);
+    }
+  }
+
+  /** The client's next request, with what it was asked for. */
+  resume(request: RequestEnvelope, answer: HttpAnswer): void {
+    this.#heldSince = undefined;
+    this.#clientId = request.id;
+    this.#answer = answer;
+    this.#lastSignAt = this.#ports.now();
+    this.#watchClient();
+    const responses = request.params && memberText(request.text, request.params, 'inputResponses');
+    for (const { id, result } of this.#open?.answer(responses) ?? []) {
+      if (this.#backend) this.#bridge?.reply?.(this.#backend, id, `"result":${result}`);
+    }
+    if (this.#pending) this.#pending();
+    else this.#askInResult();
+  }
+
+  /** The end comes while nobody is there to take it: it is kept for the client's next request. */
+  #waits(end: () => void): boolean {
+    if (this.#heldSince === undefined) return false;
+    this.#settle('answered');
+    this.#pending ??= () => {
+      this.#pending = undefined;
+      end();
+    };
+    return true;
+  }
+
+  /** A stateless backend wants to know something first: asked on the stream, then the call is made again. */
+  #play(inputs: InputRequired): void {
+    if (++this.#rounds > MAX_ROUNDS) {
+      this.#fail(problem.asksForEver(this.#to.service), 'answered');
+      return;
+    }
+    if (inputs.requests.length > 0 && !this.#answer.takesStream) {
+      this.#fail(problem.cannotAsk(this.#to.service), 'answered');
+      return;
+    }
+    this.#settle('answered');
+    this.#played = new PlayedQuestions(inputs, `mcp-router/ask/${randomUUID()}`);
+    if (this.#played.complete) {
+      this.#playedOut(this.#played);
+      return;
+    }
+    this.#forwarded = true;
+    this.#answer.beginStream();
+    for (const event of this.#played.events) this.#answer.event(event);
+    this.#answer.flush();
+  }
+
+  answered(response: ResponseEnvelope): boolean {
+    this.#lastSignAt = this.#ports.now();
+    const played = this.#played;
+    const taken = played?.take(response) ?? 'foreign';
+    if (!played || taken === 'foreign') return false;
+    if (taken === 'refused') this.#fail(problem.notAnswered(this.#to.service));
+    else if (played.complete) this.#playedOut(played);
+    return true;
+  }
+
+  #playedOut(played: PlayedQuestions): void {
+    this.#played = undefined;
+    this.#redirect({ ...this.#to, inputs: played.inputs() });
   }
 
   // --- An event stream: each message passed on at once, until the answer ----------------------------------
@@ -361,13 +526,10 @@ export class Call implements Receiver, RunningCall {
     const message = readEnvelope(data);
     this.#lastSignAt = this.#ports.now();
     if (message.kind !== 'response') {
-      const text = this.#backend && this.#bridge?.message(message, this.#backend);
-      if (text === undefined || !this.#answer.takesStream) return;
-      this.#forwarded = true;
-      this.#answer.event(text);
+      if (this.#backend && this.#bridge) this.#said(this.#bridge.message(message, this.#backend));
       return;
     }
-    if (message.id === this.#request.id) this.#deliver(data);
+    if (message.id === this.request.id) this.#deliver(data);
   }
 
   // --- Any other answer ------------------------------------------------------------------------------------
@@ -377,7 +539,11 @@ export class Call implements Receiver, RunningCall {
     const backend = this.#backend;
     if (!head || !backend) return;
     const text = Buffer.concat(this.#held).toString();
-    const verdict = judge(head, text, { service: this.#to.service, inSession: backend.id !== undefined });
+    const verdict = judge(head, text, {
+      service: this.#to.service,
+      inSession: backend.id !== undefined,
+      stateless: backend.protocolVersion === MODERN_VERSION,
+    });
     switch (verdict.kind) {
       case 'session-unknown':
         this.#bridge?.forget(backend);
@@ -386,27 +552,12 @@ export class Call implements Receiver, RunningCall {
         return;
       case 'backend-error':
         // The backend's own words about this request; that it can say them shows that it is well.
-        this.#backendError(head.status, text, backend);
+        // A session-era client takes some of them for the end of its session.
+        this.#deliver(text, this.#caller.era === 'modern' ? head.status : legacyStatus(head.status));
         return;
       case 'failed':
         this.#broken(verdict.error, 'failed');
     }
-  }
-
-  #backendError(status: number, text: string, backend: BackendSession): void {
-    const next = this.#forwarded ? undefined : this.#to.otherwise?.();
-    if (next) {
-      this.#redirect(next);
-      return;
-    }
-    this.#to.onAnswer?.(true, backend);
-    if (this.#answer.streaming) {
-      this.#answer.event(text);
-      this.#answer.end();
-    } else {
-      this.#answer.send(status, text);
-    }
-    this.#finish('answered', 'rpc-error');
   }
 
   /** The backend lost the session (a restart): the same instance again, in a new one. */
@@ -436,8 +587,8 @@ export class Call implements Receiver, RunningCall {
   }
 
   #fail(error: RouterError, outcome: Outcome = 'failed'): void {
-    if (this.#over) return;
-    this.#answer.fail(this.#request.id, error);
+    if (this.#over || this.#waits(() => this.#fail(error, outcome))) return;
+    this.#answer.fail(this.#clientId, error);
     this.#finish(outcome, error.code);
   }
 
@@ -445,16 +596,17 @@ export class Call implements Receiver, RunningCall {
     this.#done?.(outcome, this.#sentAt);
     this.#done = undefined;
     this.#sentAt = undefined;
+    if (this.#heldSince === undefined) this.#bridge?.release?.();
   }
 
   #finish(outcome: Outcome, result: CallResult): void {
     this.#over = true;
     this.#settle(outcome);
     this.#held = [];
-    this.#caller.ended(this.#request.id, this);
+    this.#caller.ended(this.request.id, this);
     this.#ports.deadlines.delete(this);
     this.#ports.observer.callEnded({
-      method: this.#request.method,
+      method: this.request.method,
       label: this.#to.label,
       service: this.#to.service,
       instance: this.#target?.instance.id,
@@ -471,6 +623,7 @@ export class Call implements Receiver, RunningCall {
   cancel(reason: RawJson | undefined): void {
     if (this.#over) return;
     this.#cancelAtBackend(reason);
+    this.#heldSince = undefined;
     this.#answer.beginStream();
     this.#answer.end();
     this.#finish('abandoned', 'cancelled');
@@ -478,7 +631,13 @@ export class Call implements Receiver, RunningCall {
 
   /** Called by the deadlines now and then. */
   checkDeadline(now: number): void {
-    if (this.#over || now - this.#lastSignAt <= this.#timeoutMs) return;
+    if (this.#over) return;
+    if (this.#heldSince !== undefined) {
+      if (now - this.#heldSince > HOLD_MS) this.cancel('"the client did not answer"' as RawJson);
+      return;
+    }
+    const asked = this.#played !== undefined || this.#caller.asked(this.#to.service);
+    if (now - this.#lastSignAt <= (asked ? QUESTION_MS : this.#timeoutMs)) return;
     this.#cancelAtBackend('"timed out"' as RawJson);
     this.#fail(problem.timedOut(this.#to.service, this.#timeoutMs), 'timed-out');
   }

@@ -1,8 +1,7 @@
 import { LRUCache } from 'lru-cache';
 import { RouterError } from '../errors.ts';
 import type { Clock, RoutingTable } from '../model.ts';
-import type { Introduction } from '../upstream/handshake.ts';
-import { BackendSessions, type BackendSessionsOptions } from '../upstream/backend-sessions.ts';
+import type { BackendSessionsOptions } from '../upstream/backend-sessions.ts';
 import { ClientSession, type Scope } from './client-session.ts';
 import {
   newSessionId,
@@ -41,7 +40,7 @@ export class ClientSessions {
     this.#options = options;
     this.#sessions = new LRUCache({
       max: options.maxSessions,
-      dispose: (session) => void release(session),
+      dispose: (session) => void session.close(),
     });
     this.#ended = new LRUCache({ max: MAX_ENDED, ttl: options.maxAgeMs });
   }
@@ -98,31 +97,20 @@ export class ClientSessions {
   /** Closes every backend session; the ids stay valid for the next process. */
   async close(): Promise<void> {
     const sessions = [...this.#sessions.values()];
-    await Promise.all(sessions.map((session) => release(session)));
+    await Promise.all(sessions.map((session) => session.close()));
     this.#sessions.clear();
   }
 
   #enter(sealed: SealedSessionId, seal: SessionSeal, scope: Scope): ClientSession {
-    const introduction: Introduction = {
-      protocolVersion: seal.protocolVersion,
-      clientInfo: seal.clientInfo,
-      capabilities: seal.capabilities,
-    };
-    const backends = new BackendSessions(this.#options.backends, introduction);
     const session = new ClientSession(
       sealed,
       seal,
       scope,
-      backends,
+      this.#options.backends,
       this.#options.table,
       this.#options.now(),
     );
     this.#sessions.set(sealed, session);
     return session;
   }
-}
-
-async function release(session: ClientSession): Promise<void> {
-  session.stream?.end();
-  await session.backends.close();
 }

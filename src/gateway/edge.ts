@@ -1,21 +1,28 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { describeError, RouterError } from '../errors.ts';
 import type { Identity, Log, RawJson } from '../model.ts';
-import { EnvelopeError, readEnvelope, type RequestEnvelope } from '../relay/envelope.ts';
+import {
+  EnvelopeError,
+  readEnvelope,
+  type NotificationEnvelope,
+  type RequestEnvelope,
+} from '../relay/envelope.ts';
 import { accepts, JSON_TYPE, mediaType, SESSION_HEADER, SSE_TYPE, VERSION_HEADER } from '../relay/headers.ts';
-import { isLegacyVersion } from '../relay/versions.ts';
+import { MODERN_VERSION } from '../relay/modern.ts';
+import { isLegacyVersion, LEGACY_VERSIONS } from '../relay/versions.ts';
 import { readBody } from '../relay/body.ts';
 import { HttpAnswer } from '../relay/http-answer.ts';
 import type { ClientSession } from './client-session.ts';
 import type { ClientSessions } from './client-sessions.ts';
 import { HttpStream } from '../relay/http-stream.ts';
 import { parseEndpoint, type Endpoint } from './endpoint.ts';
-import { initialize, type RouterInfo } from './initialize.ts';
+import { initialize } from './initialize.ts';
+import { handleModernRequest, type ModernPorts } from './modern-methods.ts';
+import { checkNotification, isModern } from './modern-request.ts';
 import { checkOrigin, type OriginRules } from '../relay/origin-check.ts';
 import { handleNotification, handleRequest, handleResponse, type LegacyPorts } from './legacy-methods.ts';
 
-export interface EdgeOptions extends LegacyPorts {
-  readonly router: RouterInfo;
+export interface EdgeOptions extends LegacyPorts, ModernPorts {
   readonly sessions: ClientSessions;
   readonly origins: OriginRules;
   readonly authenticate: (request: IncomingMessage) => Identity;
@@ -26,8 +33,8 @@ export interface EdgeOptions extends LegacyPorts {
 }
 
 /**
- * The edge of the data plane: Streamable HTTP for revisions 2024-11-05 … 2025-11-25. Requests to MCP endpoints
- * are handled here; `handle` says false for any other URL.
+ * The edge of the data plane: Streamable HTTP of both eras, revisions 2024-11-05 … 2025-11-25 and 2026-07-28.
+ * Requests to MCP endpoints are handled here; `handle` says false for any other URL.
  */
 export class Edge {
   readonly #options: EdgeOptions;
@@ -81,7 +88,12 @@ export class Edge {
       const message = readEnvelope(text);
       if (message.kind === 'request') id = message.id;
       const identity = this.#options.authenticate(request);
+      if (message.kind !== 'response' && isModern(message, request.headers)) {
+        this.#modern(message, request, endpoint, identity, answer);
+        return;
+      }
       if (message.kind === 'request' && message.method === 'initialize') {
+        if (request.headers[VERSION_HEADER] === MODERN_VERSION) throw initializeInVain();
         this.#initialize(message, endpoint, identity, answer);
         return;
       }
@@ -95,6 +107,24 @@ export class Edge {
     } catch (error) {
       this.#fail(answer, id, error);
     }
+  }
+
+  /** A message of the stateless era: all that there is to know stands in it. */
+  #modern(
+    message: RequestEnvelope | NotificationEnvelope,
+    { headers }: IncomingMessage,
+    { scope, names = this.#options.defaultNames }: Endpoint,
+    identity: Identity,
+    answer: HttpAnswer,
+  ): void {
+    answer.era = 'modern';
+    if (message.kind === 'request') {
+      handleModernRequest(this.#options, { identity, headers, scope, names }, message, answer);
+      return;
+    }
+    // This revision knows no notification over HTTP; what extensions may send concerns nobody here.
+    checkNotification(message, headers);
+    answer.status(202);
   }
 
   #initialize(request: RequestEnvelope, endpoint: Endpoint, identity: Identity, answer: HttpAnswer): void {
@@ -120,11 +150,16 @@ export class Edge {
   /** @throws {RouterError} where the headers name no session that this client may use. */
   #session(request: IncomingMessage, endpoint: Endpoint, identity: Identity): ClientSession {
     const version = request.headers[VERSION_HEADER];
+    if (version === MODERN_VERSION && request.method !== 'POST') {
+      throw new RouterError(
+        'METHOD_NOT_ALLOWED',
+        `Revision ${MODERN_VERSION} has no sessions: it takes POST only.`,
+      );
+    }
     if (version !== undefined && !(typeof version === 'string' && isLegacyVersion(version))) {
-      // Clients of the 2026-07-28 era take this code for a server of the session era and initialize.
       throw new RouterError(
         'UNSUPPORTED_VERSION',
-        'Bad Request: Unsupported protocol version. Initialize with revision 2025-11-25 or older.',
+        `Bad Request: Unsupported protocol version. Served are ${[MODERN_VERSION, ...LEGACY_VERSIONS].join(', ')}.`,
       );
     }
     const sealed = request.headers[SESSION_HEADER];
@@ -170,6 +205,13 @@ export class Edge {
     this.#options.log.error('request failed inside the router', { error: describeError(error) });
     return new RouterError('INTERNAL', 'The router failed on this request. Its log says why.');
   }
+}
+
+function initializeInVain(): RouterError {
+  return new RouterError(
+    'HEADER_MISMATCH',
+    `Bad Request: initialize belongs to the session era, MCP-Protocol-Version names ${MODERN_VERSION}.`,
+  );
 }
 
 export function notFound(): RouterError {

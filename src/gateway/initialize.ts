@@ -8,12 +8,8 @@ import type { HttpAnswer } from '../relay/http-answer.ts';
 import type { Scope } from './client-session.ts';
 import type { ClientSessions } from './client-sessions.ts';
 import { legacyCapabilities, mergedIntroduction } from './introduction.ts';
+import type { RouterInfo } from './modern-result.ts';
 import type { SessionSeal } from './sealed-id.ts';
-
-export interface RouterInfo {
-  readonly name: string;
-  readonly version: string;
-}
 
 /** All of it stands in the session id, a header of every request. */
 const MAX_CLIENT_INFO_BYTES = 512;

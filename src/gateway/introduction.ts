@@ -58,11 +58,28 @@ export function capabilitiesOf(definition: ServerDefinition): Readonly<Record<st
   return parsed !== null && typeof parsed === 'object' ? (parsed as Record<string, unknown>) : {};
 }
 
+/** The extension by which servers of the modern era answer with a task (SEP-2663). */
+export const TASKS_EXTENSION = 'io.modelcontextprotocol/tasks';
+
+/** Capabilities for a client of the modern era. */
+export function modernCapabilities(merged: MergedIntroduction): Record<string, unknown> {
+  return {
+    tools: { listChanged: true },
+    prompts: { listChanged: true },
+    resources: { subscribe: true, listChanged: true },
+    completions: {},
+    logging: {},
+    ...(Object.keys(merged.extensions).length > 0 && { extensions: merged.extensions }),
+    ...(Object.keys(merged.experimental).length > 0 && { experimental: merged.experimental }),
+  };
+}
+
 /** Capabilities for a client of the session era. */
 export function legacyCapabilities(
   merged: MergedIntroduction,
   protocolVersion: string,
 ): Record<string, unknown> {
+  const { [TASKS_EXTENSION]: _tasks, ...extensions } = merged.extensions;
   return {
     tools: { listChanged: true },
     prompts: { listChanged: true },
@@ -73,7 +90,7 @@ export function legacyCapabilities(
     ...(protocolVersion >= '2025-11-25' && {
       tasks: { list: {}, cancel: {}, requests: { tools: { call: {} } } },
     }),
-    ...(Object.keys(merged.extensions).length > 0 && { extensions: merged.extensions }),
+    ...(Object.keys(extensions).length > 0 && { extensions }),
     ...(Object.keys(merged.experimental).length > 0 && { experimental: merged.experimental }),
   };
 }

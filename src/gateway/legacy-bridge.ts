@@ -1,7 +1,7 @@
 import type { RawJson, Target } from '../model.ts';
 import type { NotificationEnvelope, RequestEnvelope } from '../relay/envelope.ts';
 import type { BackendSession } from '../upstream/backend-sessions.ts';
-import type { Bridge, Outgoing } from './bridge.ts';
+import type { Bridge, BridgedCall, Outgoing, Said } from './bridge.ts';
 import type { Destination } from './call.ts';
 import type { ClientSession } from './client-session.ts';
 
@@ -10,13 +10,13 @@ export class LegacyBridge implements Bridge {
   readonly #session: ClientSession;
   readonly #target: Target;
   readonly #to: Destination;
-  readonly #id: RawJson;
+  readonly #call: BridgedCall;
 
-  constructor(session: ClientSession, target: Target, to: Destination, id: RawJson) {
+  constructor(session: ClientSession, target: Target, to: Destination, call: BridgedCall) {
     this.#session = session;
     this.#target = target;
     this.#to = to;
-    this.#id = id;
+    this.#call = call;
   }
 
   ready(): BackendSession | undefined {
@@ -35,15 +35,17 @@ export class LegacyBridge implements Bridge {
     return { headers: [...backend.headers, ...more], body: this.#to.text };
   }
 
-  message(message: RequestEnvelope | NotificationEnvelope, backend: BackendSession): string | undefined {
+  message(message: RequestEnvelope | NotificationEnvelope, backend: BackendSession): Said {
     return this.#session.heard(message, backend);
   }
 
   cancel(backend: BackendSession, reason: RawJson | undefined): void {
-    const because = reason === undefined ? '' : `,"reason":${reason}`;
-    this.#session.backends.tell(
-      backend,
-      `{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":${this.#id}${because}}}`,
-    );
+    this.#session.backends.tell(backend, cancelled(this.#call.request.id, reason));
   }
+}
+
+/** `notifications/cancelled` (2025-11-25, basic/utilities/cancellation). */
+export function cancelled(id: RawJson, reason: RawJson | undefined): string {
+  const because = reason === undefined ? '' : `,"reason":${reason}`;
+  return `{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":${id}${because}}}`;
 }

@@ -1,4 +1,3 @@
-import { RouterError } from '../errors.ts';
 import type { RoutingTable } from '../model.ts';
 import {
   resultResponse,
@@ -7,15 +6,16 @@ import {
   type ResponseEnvelope,
 } from '../relay/envelope.ts';
 import type { HttpAnswer } from '../relay/http-answer.ts';
-import { memberString, memberText } from '../relay/json-scan.ts';
+import { memberText } from '../relay/json-scan.ts';
 import type { RawJson } from '../model.ts';
 import { Call, type CallPorts, type Destination } from './call.ts';
 import type { ClientSession } from './client-session.ts';
 import { completionDestination } from './completion.ts';
+import { extensionDestination } from './extensions.ts';
 import { answerList, listMethods, type ListPorts } from './lists.ts';
 import { setLevel } from './logging.ts';
 import { promptDestination } from './prompts.ts';
-import { ownersOf, readDestination, subscribeDestination } from './resources.ts';
+import { readDestination, subscribeDestination, watchStateless } from './resources.ts';
 import { progressTo, responseTo } from './server-messages.ts';
 import { listTasks, taskDestination } from './tasks.ts';
 import { toolDestination } from './tools.ts';
@@ -55,6 +55,10 @@ export function handleRequest(
       if (session.scope.kind === 'service') break;
       setLevel(session, request, answer);
       return;
+    case 'resources/subscribe':
+    case 'resources/unsubscribe':
+      if (!watchStateless(table, session, request, answer)) break;
+      return;
     case 'tasks/list':
       if (session.scope.kind === 'service') break;
       void listTasks(session, request, answer);
@@ -82,35 +86,10 @@ function destinationOf(table: RoutingTable, session: ClientSession, request: Req
     case 'tasks/get':
     case 'tasks/result':
     case 'tasks/cancel':
-      return taskDestination(table, session, request);
+      return taskDestination(table, scope, request);
     default:
-      return extensionDestination(table, session, request);
+      return extensionDestination(table, scope, request);
   }
-}
-
-/**
- * A method that the router does not know. Where one service is served it passes untouched; where many are, to the
- * one that its `name` or `uri` belongs to.
- */
-function extensionDestination(
-  table: RoutingTable,
-  session: ClientSession,
-  request: RequestEnvelope,
-): Destination {
-  const { scope } = session;
-  const { text, params, method } = request;
-  const plain = { text, repeatable: false, label: method };
-  if (scope.kind === 'service') return { ...plain, service: scope.service };
-  const name = params && memberString(text, params, 'name');
-  if (name !== undefined && table.catalog.tools.has(name))
-    return { ...toolDestination(table, scope, request), label: method };
-  if (name !== undefined && table.catalog.prompts.has(name))
-    return { ...promptDestination(table, scope, request), label: method };
-  const uri = params && memberString(text, params, 'uri');
-  const owner =
-    uri !== undefined && table.catalog.resources.has(uri) ? ownersOf(table, scope, uri)[0] : undefined;
-  if (owner) return { ...plain, service: owner.service };
-  throw new RouterError('METHOD_NOT_FOUND', `Method not found: ${method.slice(0, 128)}`);
 }
 
 export function handleNotification(session: ClientSession, message: NotificationEnvelope): void {
@@ -139,6 +118,7 @@ export function handleNotification(session: ClientSession, message: Notification
 }
 
 export function handleResponse(session: ClientSession, message: ResponseEnvelope): void {
+  if (session.answered(message)) return;
   const found = responseTo(message, session.backends.all(), session.scope);
   if (found) session.backends.tell(found.backend, found.text);
 }

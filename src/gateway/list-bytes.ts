@@ -17,6 +17,8 @@ export interface ListView {
   readonly spelling: Spelling;
   /** Only this service; undefined for all. */
   readonly service?: ServiceName;
+  /** What clients of one era would refuse is not for them: it would cost them the whole list. */
+  readonly era: 'legacy' | 'modern';
 }
 
 /** A page, ready for the wire: the items with commas between them. */
@@ -35,6 +37,12 @@ export interface Position {
 const COMMA = Buffer.from(',');
 const EMPTY = Buffer.alloc(0);
 
+/** A view of the whole catalog. Its bytes are made when they are first asked for: a list in pages needs none. */
+interface Whole {
+  readonly count: number;
+  bytes: Buffer | undefined;
+}
+
 interface Fragment {
   readonly keys: readonly string[];
   readonly chunks: readonly Buffer[];
@@ -47,26 +55,31 @@ interface Fragment {
  */
 export class ListBytes {
   readonly #fragments = new WeakMap<CatalogService, Map<string, Fragment>>();
-  readonly #whole = new WeakMap<Catalog, Map<string, Buffer>>();
+  readonly #whole = new WeakMap<Catalog, Map<string, Whole>>();
 
   page(catalog: Catalog, view: ListView, after: Position | undefined, size: number): Page {
     const services = select(catalog, view);
-    const count = services.reduce((sum, service) => sum + service[view.kind].length, 0);
-    if (after === undefined && count <= size)
-      return { items: this.#all(catalog, view, services), next: undefined };
+    if (after === undefined) {
+      const whole = this.#wholeOf(catalog, view, services);
+      if (whole.count <= size) {
+        whole.bytes ??= join(services.map((service) => this.#fragment(service, view).joined));
+        return { items: whole.bytes, next: undefined };
+      }
+    }
     return this.#part(services, view, after, size);
   }
 
-  #all(catalog: Catalog, view: ListView, services: readonly CatalogService[]): Buffer {
-    const known = this.#whole.get(catalog) ?? new Map<string, Buffer>();
+  #wholeOf(catalog: Catalog, view: ListView, services: readonly CatalogService[]): Whole {
+    const known = this.#whole.get(catalog) ?? new Map<string, Whole>();
     this.#whole.set(catalog, known);
-    const name = `${view.kind} ${view.spelling} ${view.service ?? ''}`;
-    let bytes = known.get(name);
-    if (bytes === undefined) {
-      bytes = join(services.map((service) => this.#fragment(service, view).joined));
-      known.set(name, bytes);
+    const name = `${view.kind} ${view.spelling} ${view.era} ${view.service ?? ''}`;
+    let whole = known.get(name);
+    if (whole === undefined) {
+      const count = services.reduce((sum, service) => sum + this.#fragment(service, view).chunks.length, 0);
+      whole = { count, bytes: undefined };
+      known.set(name, whole);
     }
-    return bytes;
+    return whole;
   }
 
   #part(
@@ -93,10 +106,10 @@ export class ListBytes {
   #fragment(service: CatalogService, view: ListView): Fragment {
     const known = this.#fragments.get(service) ?? new Map<string, Fragment>();
     this.#fragments.set(service, known);
-    const name = `${view.kind} ${view.spelling}`;
+    const name = `${view.kind} ${view.spelling} ${view.era}`;
     let fragment = known.get(name);
     if (fragment === undefined) {
-      const items = service[view.kind];
+      const items = service[view.kind].filter(({ item }) => item.eras === 'both' || item.eras === view.era);
       const chunks = items.map((entry) => Buffer.from(shown(entry, view.spelling, service)));
       fragment = { keys: items.map((entry) => entry.item.key), chunks, joined: join(chunks) };
       known.set(name, fragment);

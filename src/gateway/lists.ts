@@ -5,6 +5,7 @@ import type { HttpAnswer } from '../relay/http-answer.ts';
 import { memberString } from '../relay/json-scan.ts';
 import type { Scope } from './client-session.ts';
 import { decodeCursor, encodeCursor, type ListBytes, type ListView, type Page } from './list-bytes.ts';
+import { modernFrame, type RouterInfo } from './modern-result.ts';
 
 export interface ListPorts {
   readonly lists: ListBytes;
@@ -19,30 +20,65 @@ export const listMethods: ReadonlyMap<string, ItemKind> = new Map([
   ['resources/templates/list', 'resourceTemplates'],
 ]);
 
+export interface View {
+  readonly scope: Scope;
+  readonly names: 'portable' | 'dotted';
+}
+
 /** A list from the table: no backend is asked. */
 export function answerList(
   ports: ListPorts,
   table: RoutingTable,
   kind: ItemKind,
-  view: { readonly scope: Scope; readonly names: 'portable' | 'dotted' },
+  view: View,
   request: RequestEnvelope,
   answer: HttpAnswer,
 ): void {
-  const page = readPage(ports, table, kind, view, request);
-  const next = page.next ? `],"nextCursor":"${encodeCursor(page.next)}"}}` : ']}}';
-  answer.sendParts([
+  const page = readPage(ports, table, kind, view, 'legacy', request);
+  const parts = [
     Buffer.from(`{"jsonrpc":"2.0","id":${request.id},"result":{"${kind}":[`),
     page.items,
-    Buffer.from(next),
+    Buffer.from(`]${cursorMember(page)}}}`),
+  ];
+  if (!answer.prefersStream) {
+    answer.sendParts(parts);
+    return;
+  }
+  answer.beginStream();
+  answer.event(Buffer.concat(parts).toString());
+  answer.end();
+}
+
+/** The same for the modern era: with how long and by whom it may be kept. */
+export function answerModernList(
+  ports: ListPorts,
+  router: RouterInfo,
+  table: RoutingTable,
+  kind: ItemKind,
+  view: View,
+  request: RequestEnvelope,
+  answer: HttpAnswer,
+): void {
+  const page = readPage(ports, table, kind, view, 'modern', request);
+  const frame = modernFrame(router, table, view.scope);
+  answer.sendParts([
+    Buffer.from(`{"jsonrpc":"2.0","id":${request.id},"result":{"resultType":"complete","${kind}":[`),
+    page.items,
+    Buffer.from(`]${cursorMember(page)},${frame}}}`),
   ]);
 }
 
+function cursorMember({ next }: Page): string {
+  return next ? `,"nextCursor":"${encodeCursor(next)}"` : '';
+}
+
 /** @throws {RouterError} INVALID_CURSOR */
-export function readPage(
+function readPage(
   ports: ListPorts,
   table: RoutingTable,
   kind: ItemKind,
-  { scope, names }: { readonly scope: Scope; readonly names: 'portable' | 'dotted' },
+  { scope, names }: View,
+  era: ListView['era'],
   request: RequestEnvelope,
 ): Page {
   const cursor = request.params && memberString(request.text, request.params, 'cursor');
@@ -50,7 +86,9 @@ export function readPage(
   if (cursor !== undefined && after === undefined) {
     throw new RouterError('INVALID_CURSOR', 'Unknown cursor. Start the list again without one.');
   }
-  const listView: ListView =
-    scope.kind === 'service' ? { kind, spelling: 'own', service: scope.service } : { kind, spelling: names };
-  return ports.lists.page(table.catalog, listView, after, ports.pageSize);
+  const view: ListView =
+    scope.kind === 'service'
+      ? { kind, era, spelling: 'own', service: scope.service }
+      : { kind, era, spelling: names };
+  return ports.lists.page(table.catalog, view, after, ports.pageSize);
 }

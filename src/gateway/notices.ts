@@ -1,24 +1,30 @@
 import type { Catalog, CatalogService, ServiceName } from '../model.ts';
-import type { ClientSession } from './client-session.ts';
+import type { Scope } from './client-session.ts';
 
 /** A flapping service must not make every client list again and again. */
 const COALESCE_MS = 100;
 
 const kinds = ['tools', 'prompts', 'resources'] as const;
-type Kind = (typeof kinds)[number];
+export type ListKind = (typeof kinds)[number];
+
+/** Somebody who wants to know when a list is not what it was. */
+export interface NoticeTaker {
+  readonly scope: Scope;
+  listChanged(kind: ListKind): void;
+}
 
 /**
  * Tells clients that a list has changed: once for all changes of a short while, only those whose own view has
  * really changed, and never when it is by now what they were told last.
  */
 export class Notices {
-  readonly #sessions: () => Iterable<ClientSession>;
+  readonly #takers: () => Iterable<NoticeTaker>;
   #told: Catalog;
   #latest: Catalog;
   #timer: NodeJS.Timeout | undefined;
 
-  constructor(sessions: () => Iterable<ClientSession>, catalog: Catalog) {
-    this.#sessions = sessions;
+  constructor(takers: () => Iterable<NoticeTaker>, catalog: Catalog) {
+    this.#takers = takers;
     this.#told = catalog;
     this.#latest = catalog;
   }
@@ -41,17 +47,15 @@ export class Notices {
     this.#told = this.#latest;
     for (const { kind, services } of changed) {
       if (services.size === 0) continue;
-      const message = `{"jsonrpc":"2.0","method":"notifications/${kind}/list_changed"}`;
-      for (const session of this.#sessions()) {
-        const concerned = session.scope.kind === 'all' || services.has(session.scope.service);
-        if (concerned) session.stream?.send(message);
+      for (const taker of this.#takers()) {
+        if (taker.scope.kind === 'all' || services.has(taker.scope.service)) taker.listChanged(kind);
       }
     }
   }
 }
 
 /** Services whose list differs: identity is enough, an unchanged list keeps its own. */
-function changedServices(kind: Kind, before: Catalog, after: Catalog): ReadonlySet<ServiceName> {
+function changedServices(kind: ListKind, before: Catalog, after: Catalog): ReadonlySet<ServiceName> {
   const changed = new Set<ServiceName>();
   for (const service of after.services) {
     if (!same(kind, before.byName.get(service.name), service)) changed.add(service.name);
@@ -63,7 +67,7 @@ function changedServices(kind: Kind, before: Catalog, after: Catalog): ReadonlyS
 }
 
 /** An empty list is no news, whether its service is there or not. */
-function same(kind: Kind, a: CatalogService | undefined, b: CatalogService | undefined): boolean {
+function same(kind: ListKind, a: CatalogService | undefined, b: CatalogService | undefined): boolean {
   const lists: readonly ('tools' | 'prompts' | 'resources' | 'resourceTemplates')[] =
     kind === 'resources' ? ['resources', 'resourceTemplates'] : [kind];
   return lists.every(

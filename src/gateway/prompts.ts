@@ -19,6 +19,7 @@ export function promptDestination(table: RoutingTable, scope: Scope, request: Re
   return {
     service: found.service,
     item: { kind: 'prompts', key: found.item.key },
+    name: found.item.key,
     text: found.item.key === name ? request.text : withParam(request, 'name', JSON.stringify(found.item.key)),
     // Getting a prompt reads (2025-11-25, server/prompts).
     repeatable: true,

@@ -2,7 +2,8 @@ import { uriTemplateMatcher } from '../catalog/uri-template.ts';
 import { originalUri } from '../catalog/resource-owners.ts';
 import { RouterError } from '../errors.ts';
 import type { CatalogResource, CatalogService, RoutingTable, ServiceName, UpstreamName } from '../model.ts';
-import { withParam, type RequestEnvelope } from '../relay/envelope.ts';
+import { resultResponse, withParam, type RequestEnvelope } from '../relay/envelope.ts';
+import type { HttpAnswer } from '../relay/http-answer.ts';
 import { memberString } from '../relay/json-scan.ts';
 import type { Destination } from './call.ts';
 import type { ClientSession, Scope } from './client-session.ts';
@@ -39,8 +40,7 @@ export function subscribeDestination(
   request: RequestEnvelope,
 ): Destination {
   const uri = uriOf(request);
-  const [owner] = ownersOf(table, session.scope, uri);
-  if (!owner) throw unknownResource(uri);
+  const owner = ownerOf(table, session.scope, uri);
   const destination = toOwner(table, session.scope, request, uri, owner);
   const subscribe = request.method === 'resources/subscribe';
   return {
@@ -51,6 +51,32 @@ export function subscribeDestination(
       else session.backends.unsubscribed(owner.service, owner.uri);
     },
   };
+}
+
+/** @throws {RouterError} UNKNOWN_RESOURCE */
+export function ownerOf(table: RoutingTable, scope: Scope, uri: string): Owner {
+  const [first] = ownersOf(table, scope, uri);
+  if (!first) throw unknownResource(uri);
+  return first;
+}
+
+/**
+ * Subscribes to a resource of a service that is of the stateless era: there it is watched on a stream of its own.
+ * @returns false where the service has sessions, and with them subscriptions
+ */
+export function watchStateless(
+  table: RoutingTable,
+  session: ClientSession,
+  request: RequestEnvelope,
+  answer: HttpAnswer,
+): boolean {
+  const { service, uri } = ownerOf(table, session.scope, uriOf(request));
+  const targets = table.services.get(service)?.targets ?? [];
+  if (targets.length === 0 || targets.some((target) => target.eras.legacy)) return false;
+  if (request.method === 'resources/unsubscribe') session.watches.remove(service, uri);
+  else void session.watches.add(service, [uri]);
+  answer.send(200, resultResponse(request.id, '{}'));
+  return true;
 }
 
 export interface Owner {
@@ -108,6 +134,7 @@ function toOwner(
   return {
     service: to.service,
     ...(to.key && { item: to.key }),
+    name: to.uri,
     text: to.uri === uri ? request.text : withParam(request, 'uri', JSON.stringify(to.uri)),
     repeatable: true,
     label: request.method,
@@ -115,7 +142,7 @@ function toOwner(
   };
 }
 
-function uriOf(request: RequestEnvelope): string {
+export function uriOf(request: RequestEnvelope): string {
   const uri = request.params && memberString(request.text, request.params, 'uri');
   if (uri === undefined) throw new RouterError('INVALID_PARAMS', `${request.method} needs a "uri".`);
   return uri;

@@ -22,7 +22,10 @@ export interface SessionSeal {
   readonly issuedAt: number;
 }
 
-const FORMAT = 1;
+/** First byte of a seal: what was sealed for one purpose opens for no other. */
+const formats = { session: 1, 'request-state': 2 } as const;
+export type SealPurpose = keyof typeof formats;
+
 const KEY_ID_BYTES = 4;
 const IV_BYTES = 12;
 const TAG_BYTES = 16;
@@ -38,7 +41,7 @@ interface Key {
  * none is derived. The first key of the ring seals, every key opens, and the key's id stands in front, so a
  * rotated ring costs one try.
  *
- * Layout, base64url: format (1 byte) · key id (4) · nonce (12) · ciphertext · tag (16).
+ * Layout, base64url: purpose (1 byte) · key id (4) · nonce (12) · ciphertext · tag (16).
  */
 export class Sealer {
   readonly #keys: readonly Key[];
@@ -53,39 +56,42 @@ export class Sealer {
   }
 
   seal(session: SessionSeal): SealedSessionId {
-    const key = this.#keys[0];
-    if (!key) throw new RangeError('the key ring is empty');
-    const iv = randomBytes(IV_BYTES);
-    const head = Buffer.concat([Buffer.of(FORMAT), key.id, iv]);
-    const cipher = createCipheriv('aes-256-gcm', key.secret, iv);
-    // Format and key id are authenticated with the content.
-    cipher.setAAD(head.subarray(0, 1 + KEY_ID_BYTES));
-    const body = Buffer.concat([cipher.update(JSON.stringify(pack(session))), cipher.final()]);
-    return Buffer.concat([head, body, cipher.getAuthTag()]).toString('base64url') as SealedSessionId;
+    return this.sealText('session', JSON.stringify(pack(session))) as SealedSessionId;
   }
 
   /** Undefined for anything that this ring did not seal. */
   open(sealed: string): SessionSeal | undefined {
+    const text = this.openText('session', sealed);
+    return text === undefined ? undefined : unpack(JSON.parse(text) as Packed);
+  }
+
+  sealText(purpose: SealPurpose, text: string): string {
+    const key = this.#keys[0];
+    if (!key) throw new RangeError('the key ring is empty');
+    const iv = randomBytes(IV_BYTES);
+    const head = Buffer.concat([Buffer.of(formats[purpose]), key.id, iv]);
+    const cipher = createCipheriv('aes-256-gcm', key.secret, iv);
+    // Purpose and key id are authenticated with the content.
+    cipher.setAAD(head.subarray(0, 1 + KEY_ID_BYTES));
+    const body = Buffer.concat([cipher.update(text), cipher.final()]);
+    return Buffer.concat([head, body, cipher.getAuthTag()]).toString('base64url');
+  }
+
+  /** Undefined for anything that this ring did not seal for this purpose. */
+  openText(purpose: SealPurpose, sealed: string): string | undefined {
     const bytes = Buffer.from(sealed, 'base64url');
-    if (bytes.length <= HEAD_BYTES + TAG_BYTES || bytes[0] !== FORMAT) return undefined;
+    if (bytes.length <= HEAD_BYTES + TAG_BYTES || bytes[0] !== formats[purpose]) return undefined;
     const key = this.#keys.find(({ id }) => id.equals(bytes.subarray(1, 1 + KEY_ID_BYTES)));
     if (!key) return undefined;
-    const decipher = createDecipheriv(
-      'aes-256-gcm',
-      key.secret,
-      bytes.subarray(1 + KEY_ID_BYTES, HEAD_BYTES),
-      {
-        authTagLength: TAG_BYTES,
-      },
-    );
+    const iv = bytes.subarray(1 + KEY_ID_BYTES, HEAD_BYTES);
+    const decipher = createDecipheriv('aes-256-gcm', key.secret, iv, { authTagLength: TAG_BYTES });
     decipher.setAAD(bytes.subarray(0, 1 + KEY_ID_BYTES));
     decipher.setAuthTag(bytes.subarray(bytes.length - TAG_BYTES));
     try {
-      const text = Buffer.concat([
+      return Buffer.concat([
         decipher.update(bytes.subarray(HEAD_BYTES, bytes.length - TAG_BYTES)),
         decipher.final(),
       ]).toString();
-      return unpack(JSON.parse(text) as Packed);
     } catch {
       // Tampered with, or cut.
       return undefined;

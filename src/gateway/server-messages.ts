@@ -16,7 +16,13 @@ import type { RawJson } from '../model.ts';
 
 /** What becomes of a backend's own message. */
 export type Spoken =
-  | { readonly kind: 'to-client'; readonly text: string }
+  | {
+      readonly kind: 'to-client';
+      readonly text: string;
+      /** Of the client's ids: what it is asked with here, and what it need not answer any more. */
+      readonly question?: RawJson | undefined;
+      readonly takenBack?: RawJson | undefined;
+    }
   /** The router answers in the client's place. */
   | { readonly kind: 'reply'; readonly text: string }
   | { readonly kind: 'nothing' };
@@ -34,13 +40,46 @@ export function toClient(
   if (message.kind === 'request' && message.method === 'ping') {
     return { kind: 'reply', text: resultResponse(message.id, '{}') };
   }
-  if (scope.kind === 'service') return { kind: 'to-client', text: message.text };
-  const edits =
-    message.kind === 'request' ? requestEdits(message, from) : notificationEdits(message, from, service);
+  const asks = message.kind === 'request';
+  const clientId = (id: RawJson): RawJson => (scope.kind === 'service' ? id : wrapId(id, from.instance.id));
+  const question = asks ? clientId(message.id) : undefined;
+  const withdrawn = message.method === 'notifications/cancelled' && message.params;
+  const id = withdrawn ? memberText(message.text, withdrawn, 'requestId') : undefined;
+  const takenBack = id === undefined ? undefined : clientId(id as RawJson);
+  if (scope.kind === 'service') return { kind: 'to-client', text: message.text, question, takenBack };
+  const edits = asks ? requestEdits(message, from) : notificationEdits(message, from, service);
   if (edits === undefined) return nothing;
   const text = splice(message.text, edits);
   const rewriter = message.method.startsWith('notifications/resources/') ? uriRewriter(service) : undefined;
-  return { kind: 'to-client', text: rewriter ? rewriter.message(text) : text };
+  return {
+    kind: 'to-client',
+    text: rewriter ? rewriter.message(text) : text,
+    question,
+    takenBack,
+  };
+}
+
+/** Not about one request, so not for a stream that belongs to one (2026-07-28, streamable HTTP). */
+const standalone: ReadonlySet<string> = new Set([
+  'notifications/tools/list_changed',
+  'notifications/prompts/list_changed',
+  'notifications/resources/list_changed',
+  'notifications/resources/updated',
+  'notifications/elicitation/complete',
+  'notifications/tasks/status',
+  'notifications/cancelled',
+]);
+
+/** A backend's message on the stream of a modern client's request; undefined where it may not stand there. */
+export function requestScoped(
+  message: RequestEnvelope | NotificationEnvelope,
+  from: BackendSession,
+  scope: Scope,
+  service: CatalogService | undefined,
+): string | undefined {
+  if (message.kind === 'request' || standalone.has(message.method)) return undefined;
+  const spoken = toClient(message, from, scope, service);
+  return spoken.kind === 'to-client' ? spoken.text : undefined;
 }
 
 function requestEdits(message: RequestEnvelope, from: BackendSession): Edit[] {

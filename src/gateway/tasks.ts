@@ -4,7 +4,7 @@ import { replaceMember, resultResponse, type RequestEnvelope } from '../relay/en
 import type { HttpAnswer } from '../relay/http-answer.ts';
 import { memberString, memberText, scanArray, scanObject, splice } from '../relay/json-scan.ts';
 import type { Destination } from './call.ts';
-import type { ClientSession } from './client-session.ts';
+import type { ClientSession, Scope } from './client-session.ts';
 import { wrapTaskIds } from './task-ids.ts';
 import { hashOf, unwrapText, wrapId } from './wrapped-ids.ts';
 
@@ -13,18 +13,14 @@ import { hashOf, unwrapText, wrapId } from './wrapped-ids.ts';
  * says which (2025-11-25, tasks).
  * @throws {RouterError} INVALID_PARAMS for a task that is not one of this router's
  */
-export function taskDestination(
-  table: RoutingTable,
-  session: ClientSession,
-  request: RequestEnvelope,
-): Destination {
-  const { scope } = session;
+export function taskDestination(table: RoutingTable, scope: Scope, request: RequestEnvelope): Destination {
   if (scope.kind === 'service') {
     return {
       service: scope.service,
       text: request.text,
       repeatable: request.method !== 'tasks/cancel',
       label: request.method,
+      ...ownTaskName(request),
     };
   }
   const id = request.params && memberString(request.text, request.params, 'taskId');
@@ -37,11 +33,17 @@ export function taskDestination(
   return {
     service: instance.service,
     only: instance.id,
+    name: String(JSON.parse(wrapped.raw)),
     text: splice(request.text, [edit]),
     repeatable: request.method !== 'tasks/cancel',
     label: request.method,
     rewrite: (text, backend) => wrapTaskIds(text, backend.instance.id),
   };
+}
+
+function ownTaskName({ text, params }: RequestEnvelope): Pick<Destination, 'name'> {
+  const name = params && memberString(text, params, 'taskId');
+  return name === undefined ? {} : { name };
 }
 
 const byHash = new WeakMap<RoutingTable, ReadonlyMap<string, Instance>>();

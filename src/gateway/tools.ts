@@ -4,6 +4,7 @@ import { withParam, type RequestEnvelope } from '../relay/envelope.ts';
 import { memberString } from '../relay/json-scan.ts';
 import type { Destination } from './call.ts';
 import type { Scope } from './client-session.ts';
+import { TASKS_EXTENSION } from './introduction.ts';
 import { wrapTaskIds } from './task-ids.ts';
 import { uriRewriter } from './uri-rewriter.ts';
 
@@ -11,7 +12,12 @@ import { uriRewriter } from './uri-rewriter.ts';
  * Where `tools/call` goes: the name is looked up, never split.
  * @throws {RouterError} UNKNOWN_TOOL, INVALID_PARAMS
  */
-export function toolDestination(table: RoutingTable, scope: Scope, request: RequestEnvelope): Destination {
+export function toolDestination(
+  table: RoutingTable,
+  scope: Scope,
+  request: RequestEnvelope,
+  tasks: TaskUse = 'asked-for',
+): Destination {
   const { text, params } = request;
   const name = params && memberString(text, params, 'name');
   if (name === undefined) throw new RouterError('INVALID_PARAMS', 'tools/call needs the name of a tool.');
@@ -21,12 +27,31 @@ export function toolDestination(table: RoutingTable, scope: Scope, request: Requ
   return {
     service,
     item: { kind: 'tools', key: item.key },
+    name: item.key,
+    mirrored: item.headers,
     text: item.key === name ? text : withParam(request, 'name', JSON.stringify(item.key)),
     repeatable: item.hints.readOnly || item.hints.idempotent,
     label: found.canonical,
     rewrite:
-      scope.kind === 'all' ? answerRewriter(table, found, params?.keys.includes('task') ?? false) : undefined,
+      scope.kind === 'all' ? answerRewriter(table, found, mayBeTask(table, found, tasks, params)) : undefined,
   };
+}
+
+/**
+ * When an answer can be a task: where the request asks for one (2025-11-25, tasks), or whenever the server likes
+ * (2026-07-28, tasks extension), or never.
+ */
+export type TaskUse = 'asked-for' | 'any-time' | 'never';
+
+function mayBeTask(
+  table: RoutingTable,
+  { service }: CatalogItem,
+  tasks: TaskUse,
+  params: RequestEnvelope['params'],
+): boolean {
+  if (tasks === 'asked-for') return params?.keys.includes('task') ?? false;
+  const definition = table.catalog.byName.get(service)?.definition;
+  return tasks === 'any-time' && (definition?.capabilities.includes(`"${TASKS_EXTENSION}"`) ?? false);
 }
 
 /** What has to be changed in the answer: nearly always nothing. */

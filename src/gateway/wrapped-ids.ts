@@ -35,7 +35,20 @@ export function unwrapId(id: string): Unwrapped | undefined {
 
 export function unwrapText(text: string): Unwrapped | undefined {
   const parts = /^mcp-router\/([0-9a-v]{8})\/(.+)$/s.exec(text);
-  return parts ? { instanceHash: parts[1] ?? '', raw: (parts[2] ?? '') as RawJson } : undefined;
+  const raw = parts?.[2];
+  return parts && raw !== undefined && isId(raw)
+    ? { instanceHash: parts[1] ?? '', raw: raw as RawJson }
+    : undefined;
+}
+
+/** Clients may send anything; what is put into a message has to be one JSON value. */
+function isId(raw: string): boolean {
+  try {
+    const value: unknown = JSON.parse(raw);
+    return typeof value === 'string' || typeof value === 'number';
+  } catch {
+    return false;
+  }
 }
 
 const hashes = new Map<InstanceId, string>();

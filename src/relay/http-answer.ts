@@ -1,8 +1,9 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import type { RouterError } from '../errors.ts';
+import type { RouterError, WireEra } from '../errors.ts';
 import type { RawJson } from '../model.ts';
 import { errorResponse } from './envelope.ts';
 import { accepts, forwardedHeaders, JSON_TYPE, SSE_TYPE } from './headers.ts';
+import { HttpStream } from './http-stream.ts';
 import { formatSse, sseHeaders } from './sse.ts';
 
 /** Up to here a copy is cheaper than a second write. */
@@ -24,6 +25,8 @@ export class HttpAnswer {
   #pending = '';
   /** Headers of an event stream are written. */
   #begun = false;
+  /** Of the request: errors differ a little on the wire. */
+  era: WireEra = 'legacy';
 
   constructor(request: IncomingMessage, response: ServerResponse) {
     this.#request = request;
@@ -33,6 +36,11 @@ export class HttpAnswer {
   /** The client reads event streams: the specification demands it, and a few clients don't. */
   get takesStream(): boolean {
     return accepts(this.#request.headers.accept, SSE_TYPE);
+  }
+
+  /** The client names event streams before JSON: where both would do, it gets one. */
+  get prefersStream(): boolean {
+    return /^\s*text\/event-stream\b/i.test(this.#request.headers.accept ?? '');
   }
 
   /** Headers of the client's request that go on to the backend: trace context and request id. */
@@ -60,6 +68,13 @@ export class HttpAnswer {
   /** `done` is called once, when the answer is out or the client is gone. */
   onClose(done: () => void): void {
     this.#response.once('close', done);
+  }
+
+  /** `gone` is called if the client hangs up before the whole answer was written. */
+  onGone(gone: () => void): void {
+    this.#response.once('close', () => {
+      if (!this.#response.writableFinished) gone();
+    });
   }
 
   /** Called once, when the client has taken what was written, or is gone. */
@@ -96,6 +111,12 @@ export class HttpAnswer {
     this.#response.writeHead(200, { 'content-type': JSON_TYPE, 'content-length': length, ...this.#headers });
     for (const part of parts) this.#response.write(part);
     this.#response.end();
+  }
+
+  /** The answer is a stream that stays open and belongs to whoever asks for it. */
+  openStream(keepAliveMs: number, onClose: () => void): HttpStream {
+    this.#form = 'over';
+    return new HttpStream(this.#response, this.#headers, keepAliveMs, onClose);
   }
 
   /** An HTTP status without a body: 202 for a notification. */
@@ -172,14 +193,14 @@ export class HttpAnswer {
    * Answers request `id` with an error, in the form that the answer has by now. Half a JSON body can't be
    * mended: then the connection is cut, so that the client sees a failed request and not a wrong answer.
    */
-  fail(id: RawJson | 'null', error: RouterError, httpStatus: number = error.httpStatus): void {
-    const body = errorResponse(id, error.toRpc());
+  fail(id: RawJson | 'null', error: RouterError): void {
+    const body = errorResponse(id, error.toRpc(this.era));
     switch (this.#form) {
       case 'open':
         if (error.details.retryAfterMs !== undefined) {
           this.setHeader('retry-after', String(Math.ceil(error.details.retryAfterMs / 1000)));
         }
-        this.send(httpStatus, body);
+        this.send(error.httpStatus(this.era), body);
         return;
       case 'sse':
         this.event(body);

@@ -22,6 +22,8 @@ export interface BackendSessionsOptions {
   readonly handshakeTimeoutMs: number;
   readonly now: Clock;
   readonly random: Random;
+  /** A backend does not know a session any more, which was noticed without a call. */
+  readonly onLost?: (session: BackendSession) => void;
 }
 
 /** What a backend says by itself, on a stream that belongs to no call. */
@@ -102,6 +104,11 @@ export class BackendSessions {
 
   all(): Iterable<BackendSession> {
     return this.#open.values();
+  }
+
+  /** What the client wants to be told of; undefined until it says so. */
+  get level(): string | undefined {
+    return this.#level;
   }
 
   /** Sets the log level in every session that has logging, now and later. */
@@ -229,7 +236,10 @@ export class BackendSessions {
       onMessage: (message) => {
         if (message.kind !== 'response') this.#hear?.(message, session);
       },
-      onOver: () => this.#listeners.delete(session),
+      onOver: (reason) => {
+        this.#listeners.delete(session);
+        if (reason === 'session-lost') this.#options.onLost?.(session);
+      },
       now,
       random,
     });

@@ -48,13 +48,13 @@ describe('initialize', () => {
     });
   });
 
-  it('sends a client of the 2026-07-28 era back to initialize', async () => {
+  it('refuses a request of the 2026-07-28 era that does not say who asks', async () => {
     const modern = await raw(`${router.url}/mcp`, {
       headers: { 'mcp-protocol-version': '2026-07-28', 'mcp-method': 'server/discover' },
       body: '{"jsonrpc":"2.0","id":1,"method":"server/discover","params":{"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28"}}}',
     });
     expect(modern.status).toBe(400);
-    expect(modern.messages[0]?.error?.code).toBe(-32000);
+    expect(modern.messages[0]?.error?.code).toBe(-32602);
   });
 });
 

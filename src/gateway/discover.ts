@@ -1,0 +1,58 @@
+import { RouterError } from '../errors.ts';
+import type { RoutingTable } from '../model.ts';
+import { resultResponse, type RequestEnvelope } from '../relay/envelope.ts';
+import type { HttpAnswer } from '../relay/http-answer.ts';
+import { MODERN_VERSION } from '../relay/modern.ts';
+import type { Scope } from './client-session.ts';
+import { capabilitiesOf, mergedIntroduction, modernCapabilities } from './introduction.ts';
+import { modernFrame, type RouterInfo } from './modern-result.ts';
+
+/** `server/discover`: what is served here, for clients that have no handshake (2026-07-28, server/discover). */
+export function answerDiscover(
+  router: RouterInfo,
+  table: RoutingTable,
+  scope: Scope,
+  request: RequestEnvelope,
+  answer: HttpAnswer,
+): void {
+  const { capabilities, instructions } =
+    scope.kind === 'service' ? ofService(table, scope.service) : ofAll(table);
+  const spoken = instructions === undefined ? '' : `,"instructions":${JSON.stringify(instructions)}`;
+  answer.send(
+    200,
+    resultResponse(
+      request.id,
+      `{"resultType":"complete","supportedVersions":["${MODERN_VERSION}"],` +
+        `"capabilities":${capabilities}${spoken},${modernFrame(router, table, scope)}}`,
+    ),
+  );
+}
+
+interface Said {
+  /** JSON text. */
+  readonly capabilities: string;
+  readonly instructions: string | undefined;
+}
+
+function ofAll(table: RoutingTable): Said {
+  const merged = mergedIntroduction(table);
+  return { capabilities: JSON.stringify(modernCapabilities(merged)), instructions: merged.instructions };
+}
+
+/** @throws {RouterError} NO_HEALTHY_INSTANCE while nothing is known of the service */
+function ofService(table: RoutingTable, service: Extract<Scope, { kind: 'service' }>['service']): Said {
+  const definition = table.services.get(service)?.definition;
+  if (!definition) {
+    throw new RouterError('NO_HEALTHY_INSTANCE', `${service} is not ready. Try again in a moment.`, {
+      service,
+      retryAfterMs: 1000,
+    });
+  }
+  const { instructions } = definition;
+  if (definition.protocolVersion === MODERN_VERSION) {
+    return { capabilities: definition.capabilities, instructions };
+  }
+  // Tasks of the session era have no counterpart here.
+  const { tasks: _tasks, ...rest } = capabilitiesOf(definition);
+  return { capabilities: JSON.stringify(rest), instructions };
+}

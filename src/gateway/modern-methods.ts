@@ -1,0 +1,150 @@
+import type { IncomingHttpHeaders } from 'node:http';
+import { RouterError } from '../errors.ts';
+import type { Identity, RoutingTable, ServiceName } from '../model.ts';
+import type { RequestEnvelope } from '../relay/envelope.ts';
+import type { HttpAnswer } from '../relay/http-answer.ts';
+import { memberString } from '../relay/json-scan.ts';
+import type { ModernIntroduction } from '../relay/modern.ts';
+import type { SessionPool } from '../upstream/session-pool.ts';
+import { Call, type CallPorts, type Destination } from './call.ts';
+import type { Scope } from './client-session.ts';
+import { completionDestination } from './completion.ts';
+import { answerDiscover } from './discover.ts';
+import { extensionDestination } from './extensions.ts';
+import { continuationLost, invalidState, type HeldCalls } from './held-calls.ts';
+import { TASKS_EXTENSION } from './introduction.ts';
+import { answerModernList, listMethods, type ListPorts, type View } from './lists.ts';
+import { ModernCaller } from './modern-caller.ts';
+import { checkParamHeaders, readModernRequest } from './modern-request.ts';
+import type { RouterInfo } from './modern-result.ts';
+import { promptDestination } from './prompts.ts';
+import { readDestination } from './resources.ts';
+import type { Subscriptions } from './subscriptions.ts';
+import { taskDestination } from './tasks.ts';
+import { toolDestination } from './tools.ts';
+
+/** What a request of the stateless era may ask for, method by method. */
+export interface ModernPorts {
+  readonly router: RouterInfo;
+  readonly table: () => RoutingTable;
+  readonly calls: CallPorts;
+  readonly lists: ListPorts;
+  readonly pool: SessionPool;
+  readonly held: HeldCalls;
+  readonly subscriptions: Subscriptions;
+}
+
+/** Who asks, and where. */
+export interface ModernClient extends View {
+  readonly identity: Identity;
+  readonly headers: IncomingHttpHeaders;
+}
+
+/** Words of the session era that the modern one has taken back (2026-07-28, changelog). */
+const removed: ReadonlySet<string> = new Set([
+  'initialize',
+  'ping',
+  'logging/setLevel',
+  'resources/subscribe',
+  'resources/unsubscribe',
+  'tasks/list',
+  'tasks/result',
+]);
+
+/** Answers one request. @throws {RouterError} where it can be refused at once. */
+export function handleModernRequest(
+  ports: ModernPorts,
+  client: ModernClient,
+  request: RequestEnvelope,
+  answer: HttpAnswer,
+): void {
+  const introduction = readModernRequest(request, client.headers);
+  const table = ports.table();
+  const { scope } = client;
+  const { method } = request;
+  if (scope.kind === 'service' && !table.services.has(scope.service)) {
+    throw new RouterError('NOT_FOUND', `There is no service ${scope.service} here.`);
+  }
+  const list = listMethods.get(method);
+  if (list !== undefined) {
+    answerModernList(ports.lists, ports.router, table, list, client, request, answer);
+    return;
+  }
+  if (method === 'server/discover') {
+    answerDiscover(ports.router, table, scope, request, answer);
+    return;
+  }
+  if (method === 'subscriptions/listen') {
+    ports.subscriptions.listen(request, answer, { scope, introduction });
+    return;
+  }
+  if (removed.has(method)) {
+    throw new RouterError('METHOD_NOT_FOUND', `Method not found: ${method} is not part of this revision.`);
+  }
+  const destination = destinationOf(table, scope, introduction, request);
+  checkParamHeaders(request, destination.mirrored ?? [], client.headers);
+  if (continued(ports.held, client.identity, table, destination.service, request, answer)) return;
+  const caller = new ModernCaller({
+    ...client,
+    introduction,
+    table,
+    pool: ports.pool,
+    held: ports.held,
+  });
+  new Call(ports.calls, table, caller, request, destination, answer).start();
+}
+
+function destinationOf(
+  table: RoutingTable,
+  scope: Scope,
+  introduction: ModernIntroduction,
+  request: RequestEnvelope,
+): Destination {
+  switch (request.method) {
+    case 'tools/call': {
+      const tasks = introduction.capabilities.includes(`"${TASKS_EXTENSION}"`) ? 'any-time' : 'never';
+      return toolDestination(table, scope, request, tasks);
+    }
+    case 'prompts/get':
+      return promptDestination(table, scope, request);
+    case 'resources/read':
+      return readDestination(table, scope, request);
+    case 'completion/complete':
+      return completionDestination(table, scope, request);
+    case 'tasks/get':
+    case 'tasks/update':
+    case 'tasks/cancel':
+      return taskDestination(table, scope, request);
+    default:
+      return extensionDestination(table, scope, request);
+  }
+}
+
+/** A request that goes on with a call which waits for it. */
+function continued(
+  held: HeldCalls,
+  identity: Identity,
+  table: RoutingTable,
+  service: ServiceName,
+  request: RequestEnvelope,
+  answer: HttpAnswer,
+): boolean {
+  const state = request.params && memberString(request.text, request.params, 'requestState');
+  if (state === undefined) return false;
+  const found = held.find(state, request, identity);
+  switch (found.kind) {
+    case 'held':
+      if (found.call.service !== service) throw invalidState();
+      found.call.resume(request, answer);
+      return true;
+    case 'foreign': {
+      // A backend's own state, unless no backend is of the era that has such a thing.
+      const targets = table.services.get(service)?.targets ?? [];
+      if (targets.length > 0 && !targets.some((target) => target.eras.modern)) throw invalidState();
+      return false;
+    }
+    case 'elsewhere':
+    case 'lost':
+      throw continuationLost();
+  }
+}
