@@ -18,6 +18,7 @@ import { describeError, RouterError } from './errors.ts';
 import { ClientSessions } from './gateway/client-sessions.ts';
 import { Deadlines } from './gateway/deadlines.ts';
 import { Edge, notFound } from './gateway/edge.ts';
+import { EventLogs } from './gateway/event-logs.ts';
 import { HeldCalls } from './gateway/held-calls.ts';
 import { ListBytes } from './gateway/list-bytes.ts';
 import { Notices } from './gateway/notices.ts';
@@ -169,10 +170,12 @@ export async function startRouter(settings: Settings, parts: RouterParts): Promi
   // The data plane.
   const backends = { connections, handshakeTimeoutMs: settings.probeTimeout, now, random };
   const sealer = new Sealer(parts.keyRing);
+  const events = new EventLogs();
   const sessions = new ClientSessions({
     sealer,
     table: () => reconciler.table,
     backends,
+    events,
     maxSessions: settings.maxSessions,
     idleMs: settings.sessionIdle,
     maxAgeMs: settings.sessionMaxAge,
@@ -193,6 +196,7 @@ export async function startRouter(settings: Settings, parts: RouterParts): Promi
     router: { name, version },
     table: () => reconciler.table,
     sessions,
+    events,
     pool,
     held,
     subscriptions,
@@ -200,6 +204,7 @@ export async function startRouter(settings: Settings, parts: RouterParts): Promi
       connections,
       book,
       deadlines,
+      keepAliveMs: KEEP_ALIVE_MS,
       now,
       random,
       observer: {
@@ -269,6 +274,7 @@ export async function startRouter(settings: Settings, parts: RouterParts): Promi
   const sweeper = setInterval(() => {
     sessions.sweep();
     pool.sweep();
+    events.sweep();
   }, SWEEP_MS).unref();
   registry.start();
   log.info('router started', { version, data: show(data), admin: show(admin) });

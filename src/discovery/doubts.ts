@@ -40,10 +40,9 @@ export function doubtInstances(
   const before = last.value.instances;
   const gone = before.filter(({ instance }) => !present.has(`${instance.node}/${instance.serviceId}`)).length;
   if (gone === 0) return undefined;
-  // A service may well shrink by more than half; that all of several instances go at once is another thing.
-  return (
-    lessTrusted(answer, last) ?? (gone >= 2 && gone === before.length ? 'mass-disappearance' : undefined)
-  );
+  // A service may well shrink by more than half, and a deployment replaces all of it; that nothing is left of
+  // several instances is another thing.
+  return lessTrusted(answer, last) ?? (gone >= 2 && present.size === 0 ? 'mass-disappearance' : undefined);
 }
 
 function lessTrusted<Value>(answer: Statement<Value>, last: Statement<Value>): DoubtReason | undefined {

@@ -1,6 +1,6 @@
 import type { InstanceId, RawJson, ServiceName, Target } from '../model.ts';
 import type { NotificationEnvelope, RequestEnvelope, ResponseEnvelope } from '../relay/envelope.ts';
-import type { HttpAnswer } from '../relay/http-answer.ts';
+import type { Answer } from '../relay/answer.ts';
 import type { BackendSession } from '../upstream/backend-sessions.ts';
 import type { Destination } from './call.ts';
 
@@ -30,7 +30,7 @@ export interface Caller {
 export interface HeldCall extends RunningCall {
   readonly request: RequestEnvelope;
   readonly service: ServiceName;
-  resume(request: RequestEnvelope, answer: HttpAnswer): void;
+  resume(request: RequestEnvelope, answer: Answer): void;
 }
 
 /** A request of the client that is under way. */

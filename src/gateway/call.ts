@@ -23,15 +23,16 @@ import {
 import { JSON_TYPE, SSE_TYPE } from '../relay/headers.ts';
 import { memberText } from '../relay/json-scan.ts';
 import { MODERN_VERSION, type Member } from '../relay/modern.ts';
-import { SseLimitError, SseParser } from '../relay/sse.ts';
+import { SseLimitError, SseParser, type SseEvent } from '../relay/sse.ts';
 import type { Done, HealthBook, Outcome } from '../routing/health-book.ts';
 import { pick } from '../routing/pick.ts';
 import type { BackendSession } from '../upstream/backend-sessions.ts';
 import type { Connections } from '../upstream/connections.ts';
 import { Exchange, type AnswerHead, type ExchangeFailure, type Receiver } from '../upstream/exchange.ts';
+import { sessionStream } from '../upstream/listen.ts';
 import { answers, judge, legacyStatus, resultOf, type CallResult } from './answer-check.ts';
 import * as problem from './call-errors.ts';
-import type { HttpAnswer } from '../relay/http-answer.ts';
+import type { Answer } from '../relay/answer.ts';
 import type { Bridge, BridgedCall, Caller, HeldCall, InputRequired, RunningCall, Said } from './bridge.ts';
 import type { Deadlines } from './deadlines.ts';
 import { HOLD_MS } from './held-calls.ts';
@@ -69,6 +70,8 @@ export interface CallPorts {
   readonly connections: Connections;
   readonly book: HealthBook;
   readonly deadlines: Deadlines;
+  /** Silence on a client's stream after which it gets a comment. */
+  readonly keepAliveMs: number;
   readonly now: Clock;
   readonly random: Random;
   readonly observer: CallObserver;
@@ -95,6 +98,8 @@ const MAX_ATTEMPTS = 3;
 /** Of an answer that is no MCP answer; enough for a JSON-RPC error. */
 const MAX_REFUSAL_BYTES = 64 * 1024;
 const MAX_EVENT_BYTES = 64 * 1024 * 1024;
+/** Before a lost stream is opened again, where the backend does not say. */
+const RESUME_MS = 500;
 
 /** A person who is asked needs time. */
 const QUESTION_MS = 10 * 60_000;
@@ -116,7 +121,7 @@ export class Call implements Receiver, RunningCall, BridgedCall, HeldCall {
   readonly #caller: Caller;
   readonly request: RequestEnvelope;
   #to: Destination;
-  #answer: HttpAnswer;
+  #answer: Answer;
   readonly #startedAt: number;
   readonly #timeoutMs: number;
 
@@ -132,6 +137,11 @@ export class Call implements Receiver, RunningCall, BridgedCall, HeldCall {
   #held: Buffer[] = [];
   #heldBytes = 0;
   #parser: SseParser | undefined;
+  /** Where the backend's event stream can be taken up again (2025-11-25, transports: resumability). */
+  #lastEventId: string | undefined;
+  #retryMs: number | undefined;
+  /** The stream was lost and is opened again: the request itself is not sent any more. */
+  #resumed = false;
 
   // The whole call.
   #attempts = 0;
@@ -160,7 +170,7 @@ export class Call implements Receiver, RunningCall, BridgedCall, HeldCall {
     caller: Caller,
     request: RequestEnvelope,
     to: Destination,
-    answer: HttpAnswer,
+    answer: Answer,
   ) {
     this.#ports = ports;
     this.#table = table;
@@ -268,7 +278,7 @@ export class Call implements Receiver, RunningCall, BridgedCall, HeldCall {
 
   head(head: AnswerHead): void {
     this.#head = head;
-    this.#lastSignAt = this.#ports.now();
+    if (!this.#resumed) this.#lastSignAt = this.#ports.now();
     if (head.status === 200 && head.mediaType === JSON_TYPE) this.#body = 'json';
     else if (head.status === 200 && head.mediaType === SSE_TYPE) this.#beginEvents();
     else this.#body = 'refusal';
@@ -294,7 +304,8 @@ export class Call implements Receiver, RunningCall, BridgedCall, HeldCall {
         this.#jsonEnd();
         return;
       case 'sse':
-        // The answer would have ended the call.
+        // The answer would have ended the call. A server may end the connection and be asked again.
+        if (this.#comeBack('ended')) return;
         this.#broken(problem.cut(this.#to.service, this.#to.repeatable), 'failed');
         return;
       case 'refusal':
@@ -305,6 +316,7 @@ export class Call implements Receiver, RunningCall, BridgedCall, HeldCall {
 
   fail(failure: ExchangeFailure): void {
     if (this.#over || this.#pending || failure.kind === 'aborted') return;
+    if (this.#comeBack('cut')) return;
     if (failure.sent) this.#broken(problem.failed(this.#to.service, failure, this.#to.repeatable), 'failed');
     else this.#elsewhere(problem.unreachable(this.#to.service), 'failed');
   }
@@ -439,7 +451,7 @@ export class Call implements Receiver, RunningCall, BridgedCall, HeldCall {
   }
 
   /** The client's next request, with what it was asked for. */
-  resume(request: RequestEnvelope, answer: HttpAnswer): void {
+  resume(request: RequestEnvelope, answer: Answer): void {
     this.#heldSince = undefined;
     this.#clientId = request.id;
     this.#answer = answer;
@@ -505,7 +517,7 @@ export class Call implements Receiver, RunningCall, BridgedCall, HeldCall {
 
   #beginEvents(): void {
     this.#body = 'sse';
-    this.#parser = new SseParser((event) => this.#event(event.data), MAX_EVENT_BYTES);
+    this.#parser = new SseParser((event) => this.#event(event), MAX_EVENT_BYTES);
     if (this.#answer.takesStream) this.#answer.beginStream();
   }
 
@@ -520,7 +532,9 @@ export class Call implements Receiver, RunningCall, BridgedCall, HeldCall {
     return this.#keepingUp(this.#over || this.#answer.flush());
   }
 
-  #event(data: string | undefined): void {
+  #event({ data, id, retry }: SseEvent): void {
+    if (id !== undefined) this.#lastEventId = id;
+    if (retry !== undefined) this.#retryMs = retry;
     // An event without data primes a client for resuming (2025-11-25, transports).
     if (this.#over || data === undefined || data === '') return;
     const message = readEnvelope(data);
@@ -532,12 +546,49 @@ export class Call implements Receiver, RunningCall, BridgedCall, HeldCall {
     if (message.id === this.request.id) this.#deliver(data);
   }
 
+  /**
+   * Takes the backend's stream up where it ended, after the pause that the backend wished for. Where it was the
+   * backend that ended it, the client's connection is ended, too: the backend does not want it held.
+   * @returns false where the backend gave no ids for that
+   */
+  #comeBack(lost: 'ended' | 'cut'): boolean {
+    const streamed = this.#body === 'sse' || this.#resumed;
+    if (!streamed || this.#lastEventId === undefined || this.#backend?.id === undefined) return false;
+    this.#resumed = true;
+    if (lost === 'ended') this.#answer.suspend();
+    const pauseMs = this.#retryMs ?? RESUME_MS * (0.5 + this.#ports.random());
+    setTimeout(() => this.#takeUp(), pauseMs).unref();
+    return true;
+  }
+
+  #takeUp(): void {
+    const backend = this.#backend;
+    if (this.#over || !backend) return;
+    const { endpoint } = backend.instance;
+    this.#body = 'none';
+    this.#exchange = new Exchange(
+      this.#ports.connections.forStreams(endpoint),
+      {
+        ...sessionStream(backend)(this.#lastEventId),
+        path: endpoint.path,
+        firstByteTimeoutMs: 0,
+        idleTimeoutMs: 0,
+      },
+      this,
+    );
+  }
+
   // --- Any other answer ------------------------------------------------------------------------------------
 
   #refused(): void {
     const head = this.#head;
     const backend = this.#backend;
     if (!head || !backend) return;
+    if (this.#resumed) {
+      if (head.status >= 500 || head.status === 429) this.#comeBack('cut');
+      else this.#fail(problem.cut(this.#to.service, false));
+      return;
+    }
     const text = Buffer.concat(this.#held).toString();
     const verdict = judge(head, text, {
       service: this.#to.service,
@@ -632,6 +683,7 @@ export class Call implements Receiver, RunningCall, BridgedCall, HeldCall {
   /** Called by the deadlines now and then. */
   checkDeadline(now: number): void {
     if (this.#over) return;
+    this.#answer.keepAlive(now, this.#ports.keepAliveMs);
     if (this.#heldSince !== undefined) {
       if (now - this.#heldSince > HOLD_MS) this.cancel('"the client did not answer"' as RawJson);
       return;

@@ -1,7 +1,9 @@
 import type { CatalogService, InstanceId, RawJson, RoutingTable, ServiceName, Target } from '../model.ts';
 import type { NotificationEnvelope, RequestEnvelope, ResponseEnvelope } from '../relay/envelope.ts';
+import type { LogSource } from '../relay/answer.ts';
 import type { HttpStream } from '../relay/http-stream.ts';
 import type { ModernIntroduction } from '../relay/modern.ts';
+import type { StreamLog } from '../relay/stream-log.ts';
 import {
   BackendSessions,
   type BackendSession,
@@ -16,6 +18,7 @@ import {
   type Said,
 } from './bridge.ts';
 import type { Destination } from './call.ts';
+import type { EventLogs } from './event-logs.ts';
 import { LegacyBridge } from './legacy-bridge.ts';
 import { LegacyToModernBridge } from './legacy-to-modern-bridge.ts';
 import type { ListKind, NoticeTaker } from './notices.ts';
@@ -29,6 +32,17 @@ export type Scope =
   | { readonly kind: 'all' }
   /** One service under its own names, nothing added. */
   | { readonly kind: 'service'; readonly service: ServiceName };
+
+export interface ClientSessionParts {
+  readonly backends: BackendSessionsOptions;
+  readonly events: EventLogs;
+  readonly table: () => RoutingTable;
+}
+
+/** What the router says by itself is small; a client that was away for longer lists anew. */
+const MAX_NEWS_BYTES = 64 * 1024;
+/** How long a client without a stream is taken to come back. */
+const NEWS_GRACE_MS = 30_000;
 
 /** A server that asks without end is not kept count of without end. */
 const MAX_QUESTIONS = 1000;
@@ -64,14 +78,17 @@ export class ClientSession implements Caller, NoticeTaker {
   readonly #running = new Map<RawJson, RunningCall>();
   /** Questions of servers that the client has not answered yet: who asks, by the id that the client knows. */
   readonly #questions = new Map<RawJson, ServiceName>();
+  readonly #events: EventLogs;
+  /** The stream on which the router speaks by itself, as the client has it open now. */
   #stream: HttpStream | undefined;
+  #news: StreamLog | undefined;
+  #grace: NodeJS.Timeout | undefined;
 
   constructor(
     sealed: SealedSessionId,
     seal: SessionSeal,
     scope: Scope,
-    backends: BackendSessionsOptions,
-    table: () => RoutingTable,
+    { backends, events, table }: ClientSessionParts,
     lastSeenAt: number,
   ) {
     const { protocolVersion, clientInfo, capabilities } = seal;
@@ -90,6 +107,7 @@ export class ClientSession implements Caller, NoticeTaker {
       },
     });
     this.#table = table;
+    this.#events = events;
     this.lastSeenAt = lastSeenAt;
   }
 
@@ -156,35 +174,83 @@ export class ClientSession implements Caller, NoticeTaker {
     return own;
   }
 
-  /** The stream on which the router speaks by itself; undefined while the client has none open. */
-  get stream(): HttpStream | undefined {
-    return this.#stream;
-  }
-
-  /** Backends speak by themselves only while there is a client to hear them. */
-  set stream(stream: HttpStream | undefined) {
+  /**
+   * The client opens the stream on which the router speaks by itself, or opens it again: then it gets what came
+   * after event number `after`. Backends speak by themselves only while there is somebody to hear them.
+   */
+  openNews(stream: HttpStream, after: number | undefined, version: string | undefined): void {
+    clearTimeout(this.#grace);
+    this.#stream?.end();
     this.#stream = stream;
-    if (!stream) {
-      this.backends.listen(undefined);
-      return;
-    }
+    this.#news ??= this.#events.open(this.seal.id, MAX_NEWS_BYTES);
+    if (this.#polls(version) && after === undefined) stream.write(this.#news.prime());
+    // Without an id the client asks for what comes, not for what was.
+    this.#news.resume(stream, after ?? Number.MAX_SAFE_INTEGER);
     this.backends.listen((message, from) => {
       const said = this.heard(message, from);
-      if (said.kind === 'event') this.#stream?.send(said.text);
+      if (said.kind === 'event') this.#tell(said.text);
     });
   }
 
+  /** The connection is gone; for a while, what is said is kept. */
+  closeNews(stream: HttpStream): void {
+    this.#news?.leave(stream);
+    if (this.#stream !== stream) return;
+    this.#stream = undefined;
+    this.#grace = setTimeout(() => this.#endNews(), NEWS_GRACE_MS).unref();
+  }
+
+  #endNews(): void {
+    clearTimeout(this.#grace);
+    this.backends.listen(undefined);
+    if (this.#news) this.#events.close(this.#news);
+    this.#news = undefined;
+  }
+
+  /** The stream, if the client has it open. */
+  get newsOpen(): boolean {
+    return this.#stream !== undefined;
+  }
+
+  isNews(log: StreamLog): boolean {
+    return log === this.#news;
+  }
+
+  #tell(text: string): void {
+    this.#news?.append(text);
+  }
+
+  /**
+   * Where streams of the client's requests are kept.
+   * @param version of the request's header, where it has one
+   * @returns undefined for revisions that know no event ids
+   */
+  logs(version: string | undefined): LogSource | undefined {
+    if (this.seal.protocolVersion < '2025-03-26') return undefined;
+    return {
+      open: () => this.#events.open(this.seal.id),
+      close: (log) => this.#events.close(log),
+      polls: this.#polls(version),
+    };
+  }
+
+  /** The client takes events without data, and comes back when a connection ends early (2025-11-25, transports). */
+  #polls(version: string | undefined): boolean {
+    return (version ?? this.seal.protocolVersion) >= '2025-11-25';
+  }
+
   listChanged(kind: ListKind): void {
-    this.#stream?.send(`{"jsonrpc":"2.0","method":"notifications/${kind}/list_changed"}`);
+    this.#tell(`{"jsonrpc":"2.0","method":"notifications/${kind}/list_changed"}`);
   }
 
   #resourceUpdated(service: ServiceName, text: string): void {
     const rewriter = this.scope.kind === 'all' ? uriRewriter(this.catalogEntry(service)) : undefined;
-    this.#stream?.send(rewriter ? rewriter.message(text) : text);
+    this.#tell(rewriter ? rewriter.message(text) : text);
   }
 
   async close(): Promise<void> {
     this.#stream?.end();
+    this.#endNews();
     this.watches.close();
     await this.backends.close();
   }

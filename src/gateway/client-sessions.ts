@@ -1,8 +1,7 @@
 import { LRUCache } from 'lru-cache';
 import { RouterError } from '../errors.ts';
-import type { Clock, RoutingTable } from '../model.ts';
-import type { BackendSessionsOptions } from '../upstream/backend-sessions.ts';
-import { ClientSession, type Scope } from './client-session.ts';
+import type { Clock } from '../model.ts';
+import { ClientSession, type ClientSessionParts, type Scope } from './client-session.ts';
 import {
   newSessionId,
   type SealedSessionId,
@@ -11,10 +10,8 @@ import {
   type SessionSeal,
 } from './sealed-id.ts';
 
-export interface ClientSessionsOptions {
+export interface ClientSessionsOptions extends ClientSessionParts {
   readonly sealer: Sealer;
-  readonly backends: BackendSessionsOptions;
-  readonly table: () => RoutingTable;
   readonly maxSessions: number;
   readonly idleMs: number;
   readonly maxAgeMs: number;
@@ -102,14 +99,7 @@ export class ClientSessions {
   }
 
   #enter(sealed: SealedSessionId, seal: SessionSeal, scope: Scope): ClientSession {
-    const session = new ClientSession(
-      sealed,
-      seal,
-      scope,
-      this.#options.backends,
-      this.#options.table,
-      this.#options.now(),
-    );
+    const session = new ClientSession(sealed, seal, scope, this.#options, this.#options.now());
     this.#sessions.set(sealed, session);
     return session;
   }

@@ -1,7 +1,7 @@
 import { RouterError } from '../errors.ts';
 import type { RoutingTable } from '../model.ts';
 import { resultResponse, type RequestEnvelope } from '../relay/envelope.ts';
-import type { HttpAnswer } from '../relay/http-answer.ts';
+import type { Answer } from '../relay/answer.ts';
 import { MODERN_VERSION } from '../relay/modern.ts';
 import type { Scope } from './client-session.ts';
 import { capabilitiesOf, mergedIntroduction, modernCapabilities } from './introduction.ts';
@@ -13,7 +13,7 @@ export function answerDiscover(
   table: RoutingTable,
   scope: Scope,
   request: RequestEnvelope,
-  answer: HttpAnswer,
+  answer: Answer,
 ): void {
   const { capabilities, instructions } =
     scope.kind === 'service' ? ofService(table, scope.service) : ofAll(table);

@@ -14,6 +14,7 @@ import { readBody } from '../relay/body.ts';
 import { HttpAnswer } from '../relay/http-answer.ts';
 import type { ClientSession } from './client-session.ts';
 import type { ClientSessions } from './client-sessions.ts';
+import type { EventLogs } from './event-logs.ts';
 import { HttpStream } from '../relay/http-stream.ts';
 import { parseEndpoint, type Endpoint } from './endpoint.ts';
 import { initialize } from './initialize.ts';
@@ -24,6 +25,7 @@ import { handleNotification, handleRequest, handleResponse, type LegacyPorts } f
 
 export interface EdgeOptions extends LegacyPorts, ModernPorts {
   readonly sessions: ClientSessions;
+  readonly events: EventLogs;
   readonly origins: OriginRules;
   readonly authenticate: (request: IncomingMessage) => Identity;
   readonly defaultNames: 'portable' | 'dotted';
@@ -98,6 +100,8 @@ export class Edge {
         return;
       }
       const session = this.#session(request, endpoint, identity);
+      const logs = session.logs(versionHeader(request));
+      if (logs) answer.keepIn(logs);
       if (message.kind === 'request') handleRequest(this.#options, session, message, answer);
       else {
         if (message.kind === 'notification') handleNotification(session, message);
@@ -177,12 +181,17 @@ export class Edge {
       throw new RouterError('NOT_ACCEPTABLE', `Accept must name ${SSE_TYPE}.`);
     }
     const session = this.#session(request, endpoint, this.#options.authenticate(request));
-    // A client that lost its stream opens another; the new one counts.
-    session.stream?.end();
-    const stream = new HttpStream(response, {}, this.#options.keepAliveMs, () => {
-      if (session.stream === stream) session.stream = undefined;
-    });
-    session.stream = stream;
+    const lastEventId = request.headers['last-event-id'];
+    const lost =
+      typeof lastEventId === 'string' ? this.#options.events.find(lastEventId, session.seal.id) : undefined;
+    // The stream of a request: what came meanwhile, and what is still to come.
+    if (lost && !session.isNews(lost.log)) {
+      const stream = new HttpStream(response, {}, this.#options.keepAliveMs, () => lost.log.leave(stream));
+      lost.log.resume(stream, lost.after);
+      return;
+    }
+    const stream = new HttpStream(response, {}, this.#options.keepAliveMs, () => session.closeNews(stream));
+    session.openNews(stream, lost?.after, versionHeader(request));
   }
 
   #delete(request: IncomingMessage, endpoint: Endpoint, answer: HttpAnswer): void {
@@ -205,6 +214,11 @@ export class Edge {
     this.#options.log.error('request failed inside the router', { error: describeError(error) });
     return new RouterError('INTERNAL', 'The router failed on this request. Its log says why.');
   }
+}
+
+function versionHeader(request: IncomingMessage): string | undefined {
+  const version = request.headers[VERSION_HEADER];
+  return typeof version === 'string' ? version : undefined;
 }
 
 function initializeInVain(): RouterError {

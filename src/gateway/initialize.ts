@@ -4,7 +4,7 @@ import { resultResponse, type RequestEnvelope } from '../relay/envelope.ts';
 import { SESSION_HEADER } from '../relay/headers.ts';
 import { isObject, memberString, memberText, scanObject } from '../relay/json-scan.ts';
 import { negotiate } from '../relay/versions.ts';
-import type { HttpAnswer } from '../relay/http-answer.ts';
+import type { Answer } from '../relay/answer.ts';
 import type { Scope } from './client-session.ts';
 import type { ClientSessions } from './client-sessions.ts';
 import { legacyCapabilities, mergedIntroduction } from './introduction.ts';
@@ -25,7 +25,7 @@ export function initialize(
   request: RequestEnvelope,
   at: Pick<SessionSeal, 'identity' | 'path' | 'names'> & { readonly scope: Scope },
   table: RoutingTable,
-  answer: HttpAnswer,
+  answer: Answer,
 ): void {
   const { scope, ...place } = at;
   const introduced = readIntroduction(request);

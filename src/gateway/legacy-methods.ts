@@ -5,7 +5,7 @@ import {
   type RequestEnvelope,
   type ResponseEnvelope,
 } from '../relay/envelope.ts';
-import type { HttpAnswer } from '../relay/http-answer.ts';
+import type { Answer } from '../relay/answer.ts';
 import { memberText } from '../relay/json-scan.ts';
 import type { RawJson } from '../model.ts';
 import { Call, type CallPorts, type Destination } from './call.ts';
@@ -32,7 +32,7 @@ export function handleRequest(
   ports: LegacyPorts,
   session: ClientSession,
   request: RequestEnvelope,
-  answer: HttpAnswer,
+  answer: Answer,
 ): void {
   const table = ports.table();
   const list = listMethods.get(request.method);

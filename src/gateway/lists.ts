@@ -1,7 +1,7 @@
 import { RouterError } from '../errors.ts';
 import type { ItemKind, RoutingTable } from '../model.ts';
 import type { RequestEnvelope } from '../relay/envelope.ts';
-import type { HttpAnswer } from '../relay/http-answer.ts';
+import type { Answer } from '../relay/answer.ts';
 import { memberString } from '../relay/json-scan.ts';
 import type { Scope } from './client-session.ts';
 import { decodeCursor, encodeCursor, type ListBytes, type ListView, type Page } from './list-bytes.ts';
@@ -32,7 +32,7 @@ export function answerList(
   kind: ItemKind,
   view: View,
   request: RequestEnvelope,
-  answer: HttpAnswer,
+  answer: Answer,
 ): void {
   const page = readPage(ports, table, kind, view, 'legacy', request);
   const parts = [
@@ -57,7 +57,7 @@ export function answerModernList(
   kind: ItemKind,
   view: View,
   request: RequestEnvelope,
-  answer: HttpAnswer,
+  answer: Answer,
 ): void {
   const page = readPage(ports, table, kind, view, 'modern', request);
   const frame = modernFrame(router, table, view.scope);

@@ -1,6 +1,6 @@
 import { RouterError } from '../errors.ts';
 import { resultResponse, type RequestEnvelope } from '../relay/envelope.ts';
-import type { HttpAnswer } from '../relay/http-answer.ts';
+import type { Answer } from '../relay/answer.ts';
 import { memberString } from '../relay/json-scan.ts';
 import type { ClientSession } from './client-session.ts';
 
@@ -11,7 +11,7 @@ const levels = new Set(['debug', 'info', 'notice', 'warning', 'error', 'critical
  * `logging/setLevel` for all backends of the session, those of today and those to come. Answered at once: a slow
  * backend must not hold up the others.
  */
-export function setLevel(session: ClientSession, request: RequestEnvelope, answer: HttpAnswer): void {
+export function setLevel(session: ClientSession, request: RequestEnvelope, answer: Answer): void {
   const level = request.params && memberString(request.text, request.params, 'level');
   if (level === undefined || !levels.has(level)) {
     throw new RouterError('INVALID_PARAMS', `"level" must be one of ${[...levels].join(', ')}.`);

@@ -2,7 +2,7 @@ import type { IncomingHttpHeaders } from 'node:http';
 import { RouterError } from '../errors.ts';
 import type { Identity, RoutingTable, ServiceName } from '../model.ts';
 import type { RequestEnvelope } from '../relay/envelope.ts';
-import type { HttpAnswer } from '../relay/http-answer.ts';
+import type { Answer } from '../relay/answer.ts';
 import { memberString } from '../relay/json-scan.ts';
 import type { ModernIntroduction } from '../relay/modern.ts';
 import type { SessionPool } from '../upstream/session-pool.ts';
@@ -56,7 +56,7 @@ export function handleModernRequest(
   ports: ModernPorts,
   client: ModernClient,
   request: RequestEnvelope,
-  answer: HttpAnswer,
+  answer: Answer,
 ): void {
   const introduction = readModernRequest(request, client.headers);
   const table = ports.table();
@@ -127,7 +127,7 @@ function continued(
   table: RoutingTable,
   service: ServiceName,
   request: RequestEnvelope,
-  answer: HttpAnswer,
+  answer: Answer,
 ): boolean {
   const state = request.params && memberString(request.text, request.params, 'requestState');
   if (state === undefined) return false;

@@ -3,7 +3,7 @@ import { originalUri } from '../catalog/resource-owners.ts';
 import { RouterError } from '../errors.ts';
 import type { CatalogResource, CatalogService, RoutingTable, ServiceName, UpstreamName } from '../model.ts';
 import { resultResponse, withParam, type RequestEnvelope } from '../relay/envelope.ts';
-import type { HttpAnswer } from '../relay/http-answer.ts';
+import type { Answer } from '../relay/answer.ts';
 import { memberString } from '../relay/json-scan.ts';
 import type { Destination } from './call.ts';
 import type { ClientSession, Scope } from './client-session.ts';
@@ -68,7 +68,7 @@ export function watchStateless(
   table: RoutingTable,
   session: ClientSession,
   request: RequestEnvelope,
-  answer: HttpAnswer,
+  answer: Answer,
 ): boolean {
   const { service, uri } = ownerOf(table, session.scope, uriOf(request));
   const targets = table.services.get(service)?.targets ?? [];

@@ -1,7 +1,7 @@
 import { RouterError } from '../errors.ts';
 import type { InstanceId, RawJson, RoutingTable, ServiceName } from '../model.ts';
 import { readEnvelope, type NotificationEnvelope, type RequestEnvelope } from '../relay/envelope.ts';
-import type { HttpAnswer } from '../relay/http-answer.ts';
+import type { Answer } from '../relay/answer.ts';
 import type { HttpStream } from '../relay/http-stream.ts';
 import { memberObject, memberText } from '../relay/json-scan.ts';
 import { membersOf, meta, objectOf, type ModernIntroduction } from '../relay/modern.ts';
@@ -43,7 +43,7 @@ export class Subscriptions {
   /** @throws {RouterError} INVALID_PARAMS, OVERLOADED */
   listen(
     request: RequestEnvelope,
-    answer: HttpAnswer,
+    answer: Answer,
     client: { readonly scope: Scope; readonly introduction: ModernIntroduction },
   ): void {
     const filter = readFilter(request);

@@ -1,7 +1,7 @@
 import { RouterError } from '../errors.ts';
 import type { Instance, InstanceId, RawJson, RoutingTable } from '../model.ts';
 import { replaceMember, resultResponse, type RequestEnvelope } from '../relay/envelope.ts';
-import type { HttpAnswer } from '../relay/http-answer.ts';
+import type { Answer } from '../relay/answer.ts';
 import { memberString, memberText, scanArray, scanObject, splice } from '../relay/json-scan.ts';
 import type { Destination } from './call.ts';
 import type { ClientSession, Scope } from './client-session.ts';
@@ -62,7 +62,7 @@ function instanceOf(table: RoutingTable, hash: string): Instance | undefined {
 export async function listTasks(
   session: ClientSession,
   request: RequestEnvelope,
-  answer: HttpAnswer,
+  answer: Answer,
 ): Promise<void> {
   const lists = await Promise.all(
     [...session.backends.all()]

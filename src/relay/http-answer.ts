@@ -1,10 +1,12 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { RouterError, WireEra } from '../errors.ts';
 import type { RawJson } from '../model.ts';
+import type { Answer, LogSource } from './answer.ts';
 import { errorResponse } from './envelope.ts';
 import { accepts, forwardedHeaders, JSON_TYPE, SSE_TYPE } from './headers.ts';
 import { HttpStream } from './http-stream.ts';
-import { formatSse, sseHeaders } from './sse.ts';
+import { formatSse, sseHeaders, sseKeepAlive } from './sse.ts';
+import { RETRY_MS, type StreamLog } from './stream-log.ts';
 
 /** Up to here a copy is cheaper than a second write. */
 const ONE_WRITE_BYTES = 16 * 1024;
@@ -14,8 +16,10 @@ const { 'content-type': _type, ...streamExtras } = sseHeaders;
 /**
  * The HTTP response to one client message. Knows which form the answer has taken (nothing yet, JSON, or an
  * event stream), so that an error that comes late still reaches the client in a form that it can read.
+ *
+ * With a log, an event stream outlives its connection: what is sent while the client is away waits for it.
  */
-export class HttpAnswer {
+export class HttpAnswer implements Answer {
   readonly #request: IncomingMessage;
   readonly #response: ServerResponse;
   /** Sent with whatever the answer becomes. */
@@ -25,7 +29,11 @@ export class HttpAnswer {
   #pending = '';
   /** Headers of an event stream are written. */
   #begun = false;
-  /** Of the request: errors differ a little on the wire. */
+  /** The stream goes on without this connection. */
+  #left = false;
+  #lastWriteAt: number | undefined;
+  #logs: LogSource | undefined;
+  #log: StreamLog | undefined;
   era: WireEra = 'legacy';
 
   constructor(request: IncomingMessage, response: ServerResponse) {
@@ -33,51 +41,42 @@ export class HttpAnswer {
     this.#response = response;
   }
 
-  /** The client reads event streams: the specification demands it, and a few clients don't. */
   get takesStream(): boolean {
     return accepts(this.#request.headers.accept, SSE_TYPE);
   }
 
-  /** The client names event streams before JSON: where both would do, it gets one. */
+  /** It names event streams before JSON. */
   get prefersStream(): boolean {
     return /^\s*text\/event-stream\b/i.test(this.#request.headers.accept ?? '');
   }
 
-  /** Headers of the client's request that go on to the backend: trace context and request id. */
   get forwarded(): string[] {
     return forwardedHeaders(this.#request.headers);
   }
 
-  /** The client hung up: nothing that is written reaches it. */
   get gone(): boolean {
-    return this.#response.destroyed;
-  }
-
-  get started(): boolean {
-    return this.#form !== 'open';
+    return this.#left || this.#response.destroyed;
   }
 
   get streaming(): boolean {
     return this.#form === 'sse';
   }
 
+  /** An event stream, if there will be one, is kept for a client that loses it. */
+  keepIn(logs: LogSource): void {
+    this.#logs = logs;
+  }
+
   setHeader(name: string, value: string): void {
     this.#headers[name] = value;
   }
 
-  /** `done` is called once, when the answer is out or the client is gone. */
-  onClose(done: () => void): void {
-    this.#response.once('close', done);
-  }
-
-  /** `gone` is called if the client hangs up before the whole answer was written. */
   onGone(gone: () => void): void {
     this.#response.once('close', () => {
       if (!this.#response.writableFinished) gone();
     });
   }
 
-  /** Called once, when the client has taken what was written, or is gone. */
   onceDrained(resume: () => void): void {
     const done = (): void => {
       this.#response.off('drain', done);
@@ -88,7 +87,6 @@ export class HttpAnswer {
     this.#response.on('close', done);
   }
 
-  /** A whole answer. */
   send(status: number, body: string | Buffer, contentType: string = JSON_TYPE): void {
     if (this.#form !== 'open') return;
     this.#form = 'over';
@@ -103,7 +101,6 @@ export class HttpAnswer {
     else this.#response.end(body.toString('latin1'), 'latin1');
   }
 
-  /** A whole answer in parts that are ready; they go out together. */
   sendParts(parts: readonly Buffer[]): void {
     if (this.#form !== 'open') return;
     this.#form = 'over';
@@ -113,13 +110,11 @@ export class HttpAnswer {
     this.#response.end();
   }
 
-  /** The answer is a stream that stays open and belongs to whoever asks for it. */
   openStream(keepAliveMs: number, onClose: () => void): HttpStream {
     this.#form = 'over';
     return new HttpStream(this.#response, this.#headers, keepAliveMs, onClose);
   }
 
-  /** An HTTP status without a body: 202 for a notification. */
   status(status: number): void {
     if (this.#form !== 'open') return;
     this.#form = 'over';
@@ -127,7 +122,6 @@ export class HttpAnswer {
     this.#response.end();
   }
 
-  /** Begins a JSON answer whose bytes come from somewhere else. */
   beginJson(contentLength: number | undefined): void {
     this.#form = 'json';
     this.#response.writeHead(
@@ -138,19 +132,24 @@ export class HttpAnswer {
     );
   }
 
-  /** False while the client does not keep up. */
   write(chunk: Buffer): boolean {
     return this.#response.write(chunk);
   }
 
-  /** The answer is an event stream. Its headers are out by the end of this turn, with or without events. */
+  /** The headers are out by the end of this turn, with or without events. */
   beginStream(): void {
     if (this.#form !== 'open') return;
     this.#form = 'sse';
+    if (this.#logs) {
+      this.#log = this.#logs.open();
+      this.#log.onTakenOver(() => this.#leave());
+      if (this.#logs.polls) this.#pending = this.#log.prime();
+    }
     queueMicrotask(() => {
-      if (this.#form !== 'sse' || this.#begun) return;
+      if (this.#form !== 'sse' || this.#begun || this.#left) return;
       this.#begin();
       this.#response.flushHeaders();
+      this.flush();
     });
   }
 
@@ -159,26 +158,52 @@ export class HttpAnswer {
     this.#response.writeHead(200, { ...sseHeaders, ...this.#headers });
   }
 
-  /** One message on the stream; written with the others of this turn when `flush` is called. */
   event(data: string): void {
-    this.#pending += formatSse(data);
+    const text = this.#log ? this.#log.append(data) : formatSse(data);
+    if (!this.#left) this.#pending += text;
   }
 
-  /** Writes the events gathered so far. False while the client does not keep up. */
   flush(): boolean {
     if (this.#pending === '') return true;
-    if (!this.#begun) this.#begin();
     const text = this.#pending;
     this.#pending = '';
+    if (this.gone) return true;
+    if (!this.#begun) this.#begin();
+    this.#lastWriteAt = undefined;
     return this.#response.write(text);
   }
 
-  /** Ends the answer, with what was gathered and not written yet. */
+  keepAlive(now: number, everyMs: number): void {
+    if (this.#form !== 'sse' || this.gone) return;
+    // Writes are not timed one by one; the first look after one counts as its time.
+    this.#lastWriteAt ??= now;
+    if (now - this.#lastWriteAt < everyMs || this.#response.writableNeedDrain) return;
+    this.#pending = sseKeepAlive + this.#pending;
+    this.flush();
+  }
+
+  suspend(): boolean {
+    if (this.#form !== 'sse' || !this.#log || this.#logs?.polls !== true) return false;
+    if (this.gone) return true;
+    this.flush();
+    if (!this.#begun) this.#begin();
+    this.#response.write(`retry: ${RETRY_MS}\n\n`);
+    this.#leave();
+    return true;
+  }
+
+  #leave(): void {
+    this.#left = true;
+    this.#pending = '';
+    this.#response.end();
+  }
+
   end(): void {
     if (this.#form === 'over') return;
+    if (this.#log) this.#logs?.close(this.#log);
     const rest = this.#pending;
     this.#pending = '';
-    if (this.#form === 'sse' && !this.#begun) {
+    if (this.#form === 'sse' && !this.#begun && !this.#left) {
       // The whole stream is here before anything of it was written: no need to send it in chunks.
       this.#form = 'open';
       for (const [name, value] of Object.entries(streamExtras)) this.setHeader(name, value);
@@ -186,12 +211,12 @@ export class HttpAnswer {
       return;
     }
     this.#form = 'over';
-    this.#response.end(rest);
+    if (!this.#left) this.#response.end(rest);
   }
 
   /**
-   * Answers request `id` with an error, in the form that the answer has by now. Half a JSON body can't be
-   * mended: then the connection is cut, so that the client sees a failed request and not a wrong answer.
+   * Half a JSON body can't be mended: then the connection is cut, so that the client sees a failed request and not
+   * a wrong answer.
    */
   fail(id: RawJson | 'null', error: RouterError): void {
     const body = errorResponse(id, error.toRpc(this.era));

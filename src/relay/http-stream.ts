@@ -4,7 +4,7 @@ import { formatSse, sseHeaders, sseKeepAlive } from './sse.ts';
 /** Bytes that may wait for a slow client before its stream is cut; it opens another one when it is ready. */
 const MAX_WAITING_BYTES = 1 << 20;
 
-/** The stream that a client opens with GET, on which the router speaks by itself. */
+/** A stream that a client opened and that stays open. */
 export class HttpStream {
   readonly #response: ServerResponse;
   readonly #keepAlive: NodeJS.Timeout;
@@ -19,7 +19,7 @@ export class HttpStream {
     this.#response = response;
     response.writeHead(200, { ...sseHeaders, ...headers });
     response.flushHeaders();
-    this.#keepAlive = setInterval(() => response.write(sseKeepAlive), keepAliveMs);
+    this.#keepAlive = setInterval(() => this.write(sseKeepAlive), keepAliveMs);
     this.#keepAlive.unref();
     response.once('close', () => {
       clearInterval(this.#keepAlive);
@@ -28,11 +28,14 @@ export class HttpStream {
   }
 
   send(message: string): void {
-    if (this.#response.writableLength > MAX_WAITING_BYTES) {
-      this.#response.destroy();
-      return;
-    }
-    this.#response.write(formatSse(message));
+    this.write(formatSse(message));
+  }
+
+  /** Text of whole events or comments. */
+  write(text: string): void {
+    if (this.#response.writableEnded || this.#response.destroyed) return;
+    if (this.#response.writableLength > MAX_WAITING_BYTES) this.#response.destroy();
+    else this.#response.write(text);
   }
 
   end(): void {

@@ -75,6 +75,26 @@ export function hold(response: ServerResponse): Promise<void> {
   return new Promise((resolve) => response.once('close', resolve));
 }
 
+/** Blocks while the index is the present one, as Consul does; `changed` wakes. */
+export function blocking(body: (query: URLSearchParams) => unknown, first = 10) {
+  let index = first;
+  const waiting = new Set<() => void>();
+  const handler: Handler = async (query, response) => {
+    if (query.get('index') === String(index)) {
+      await Promise.race([hold(response), new Promise<void>((resolve) => waiting.add(resolve))]);
+    }
+    if (!response.destroyed) json(response, body(query), index);
+  };
+  return {
+    handler,
+    changed(): void {
+      index++;
+      for (const wake of waiting) wake();
+      waiting.clear();
+    },
+  };
+}
+
 /** One instance as `health/service` gives it. */
 export function healthEntry(id: string, more: { Service?: object; Checks?: unknown[] } = {}): unknown {
   return {

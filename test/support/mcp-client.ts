@@ -51,7 +51,7 @@ function parse(text: string, type: string | string[] | undefined): Message[] {
   if (String(type).startsWith('text/event-stream')) {
     return text
       .split('\n')
-      .filter((line) => line.startsWith('data: '))
+      .filter((line) => line.startsWith('data: ') && line.length > 6)
       .map((line) => JSON.parse(line.slice(6)) as Message);
   }
   return String(type).startsWith('application/json') ? [JSON.parse(text) as Message] : [];

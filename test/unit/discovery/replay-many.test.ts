@@ -5,6 +5,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { ConsulClient } from '../../../src/discovery/consul-client.ts';
 import {
+  blocking,
   healthEntry,
   hold,
   json,
@@ -44,26 +45,6 @@ function start(...args: Parameters<typeof watch>): Watched {
 const NAMES = 'catalog/services';
 const STATE = 'health/state/any';
 const health = (name: string): string => `health/service/${name}`;
-
-/** Blocks while the index is the present one, as Consul does; `changed` wakes. */
-function blocking(body: (query: URLSearchParams) => unknown, first = 10) {
-  let index = first;
-  const waiting = new Set<() => void>();
-  const handler: Handler = async (query, response) => {
-    if (query.get('index') === String(index)) {
-      await Promise.race([hold(response), new Promise<void>((resolve) => waiting.add(resolve))]);
-    }
-    if (!response.destroyed) json(response, body(query), index);
-  };
-  return {
-    handler,
-    changed(): void {
-      index++;
-      for (const wake of waiting) wake();
-      waiting.clear();
-    },
-  };
-}
 
 describe('several addresses', () => {
   const useless: [string, Handler][] = [
@@ -201,6 +182,24 @@ describe('many queries that fail together', () => {
   });
 });
 
+describe('a query that fails alone', () => {
+  it('pauses longer and longer, though the others succeed all the time', async () => {
+    let index = 10;
+    consul.on.set(NAMES, async (_, response) => {
+      await delay(60);
+      json(response, { s: ['mcp'] }, ++index);
+    });
+    consul.on.set(health('s'), (_, response) => void response.writeHead(403).end('no'));
+    start([consul.address]);
+    await eventually(() => consul.count(health('s')) >= 2);
+    await delay(2500);
+    // Each success ends the shared pause: without one of its own it would try with every answer of the others.
+    expect(consul.count(health('s'))).toBeLessThan(consul.count(NAMES));
+    const times = consul.requests.filter(({ path }) => path === health('s')).map(({ at }) => at);
+    expect(Math.max(...times.slice(1).map((at, n) => at - (times[n] ?? 0)))).toBeGreaterThan(400);
+  });
+});
+
 describe('the token file', () => {
   it('that is replaced counts for the next call, also while the old token still works', async () => {
     const file = join(mkdtempSync(join(tmpdir(), 'token-')), 'token');
@@ -305,11 +304,13 @@ describe('beyond the budget of queries', () => {
   const names = Array.from({ length: 30 }, (_, n) => `m${n}`);
   const statuses = new Map<string, string>();
   const meta = new Map<string, Record<string, string>>();
+  let nodeStatus = 'passing';
   const entryOf = (name: string) =>
     healthEntry(name, {
       Service: { Meta: meta.get(name) ?? {} },
       Checks: [
         { CheckID: name, Name: name, Status: statuses.get(name) ?? 'passing', ServiceID: name, Output: '' },
+        { CheckID: 'serfHealth', Name: 'node', Status: nodeStatus, ServiceID: '', Output: '' },
       ],
     });
   let state: ReturnType<typeof blocking>;
@@ -325,15 +326,17 @@ describe('beyond the budget of queries', () => {
   beforeEach(async () => {
     statuses.clear();
     meta.clear();
-    state = blocking(() =>
-      names.map((name) => ({
+    nodeStatus = 'passing';
+    state = blocking(() => [
+      { Node: 'n1', CheckID: 'serfHealth', Status: nodeStatus, ServiceID: '', ServiceName: '' },
+      ...names.map((name) => ({
         Node: 'n1',
         CheckID: name,
         Status: statuses.get(name) ?? 'passing',
         ServiceID: name,
         ServiceName: name,
       })),
-    );
+    ]);
     catalog = blocking(() => Object.fromEntries(names.map((name) => [name, ['mcp']])));
     consul.on.set(NAMES, catalog.handler);
     consul.on.set(STATE, state.handler);
@@ -394,6 +397,12 @@ describe('beyond the budget of queries', () => {
     expect(stateOf('m6')).toBe('passing');
     await eventually(() => stateOf('m6') === 'critical', { withinMs: 4000 });
     expect(watched.snapshots.at(-1)?.services.get('m6' as never)?.doubt).toBeUndefined();
+  });
+
+  it("a node's own check concerns every service on it", async () => {
+    nodeStatus = 'critical';
+    state.changed();
+    await eventually(() => names.every((name) => stateOf(name) === 'critical'), { withinMs: 3000 });
   });
 
   it('a registration that leaves no mark among the checks is found: only its meta differs', async () => {

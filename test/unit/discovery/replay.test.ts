@@ -5,6 +5,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { gzipSync } from 'node:zlib';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import {
+  blocking,
   healthEntry,
   hold,
   json,
@@ -118,6 +119,25 @@ describe('the index of a blocking query', () => {
     expect(consul.requests.some((request) => request.query.get('index') === '1')).toBe(false);
   });
 
+  it.each([
+    ['429', 429, 'text/plain'],
+    ['403', 403, 'text/plain'],
+    ['a login page', 200, 'text/html'],
+  ])('is forgotten after %s, too', async (_, status, type) => {
+    const sent: (string | null)[] = [];
+    consul.on.set(NAMES, quiet({ s: ['mcp'] }, 10));
+    consul.on.set(HEALTH, (query, response) => {
+      sent.push(query.get('index'));
+      if (sent.length === 1) json(response, [healthEntry('a')], 10);
+      else if (sent.length === 2) response.writeHead(status, { 'content-type': type }).end('no');
+      else return hold(response);
+      return undefined;
+    });
+    start();
+    await eventually(() => sent.length === 3);
+    expect(sent).toEqual([null, '10', null]);
+  });
+
   it('is forgotten also by a query that was only pausing while the agent died', async () => {
     // The names change all the time, so that their query pauses; the other one meets the failure.
     let index = 10;
@@ -229,6 +249,8 @@ describe('an answer that is not to be believed leaves everything as it was', () 
     await restartBlocked(watched);
     await eventually(() => watched.snapshots.at(-1)?.services.get('s' as never)?.doubt === reason);
     expect(watched.instances()).toEqual(['a']);
+    // It is over soon and asked for again, not when a blocking query would time out.
+    await eventually(() => consul.count(HEALTH) >= 2, { withinMs: 5000 });
     // And it ends when Consul is well again.
     consul.on.set(HEALTH, quiet([healthEntry('a'), healthEntry('b')], 20));
     await eventually(() => watched.instances()?.join() === 'a,b', { withinMs: 20_000 });
@@ -374,6 +396,39 @@ describe('things that vanish', () => {
     index++;
     await eventually(() => watched.instances() === undefined);
     expect(watched.errors).toEqual([]);
+  });
+
+  it('all of several instances at once are held while the catalog still has the service', async () => {
+    const live = blocking(() => ids.map((id) => healthEntry(id)));
+    let ids = ['a', 'b'];
+    consul.on.set(NAMES, quiet({ s: ['mcp'] }, 10));
+    consul.on.set(HEALTH, live.handler);
+    const watched = start();
+    await eventually(() => watched.instances()?.length === 2);
+    ids = [];
+    live.changed();
+    await eventually(
+      () => watched.snapshots.at(-1)?.services.get('s' as never)?.doubt === 'mass-disappearance',
+    );
+    expect(watched.instances()).toEqual(['a', 'b']);
+    // New ones take their place: then the old ones are gone.
+    ids = ['c'];
+    live.changed();
+    await eventually(() => watched.instances()?.join() === 'c');
+    expect(watched.snapshots.at(-1)?.services.get('s' as never)?.doubt).toBeUndefined();
+  });
+
+  it('a deployment that replaces all instances at once is believed', async () => {
+    const live = blocking(() => ids.map((id) => healthEntry(id)));
+    let ids = ['a', 'b'];
+    consul.on.set(NAMES, quiet({ s: ['mcp'] }, 10));
+    consul.on.set(HEALTH, live.handler);
+    const watched = start();
+    await eventually(() => watched.instances()?.length === 2);
+    ids = ['c', 'd'];
+    live.changed();
+    await eventually(() => watched.instances()?.join() === 'c,d');
+    expect(watched.snapshots.at(-1)?.services.get('s' as never)?.doubt).toBeUndefined();
   });
 
   it('most services at once are held; what appears meanwhile is served', async () => {
