@@ -107,7 +107,6 @@ export interface Router {
   stop(farewell?: () => Promise<void> | undefined): Promise<void>;
 }
 
-const KEEP_ALIVE_MS = 15_000;
 const SWEEP_MS = 10_000;
 const HEADERS_TIMEOUT_MS = 15_000;
 const REQUEST_TIMEOUT_MS = 60_000;
@@ -187,7 +186,7 @@ export async function startRouter(settings: Settings, parts: RouterParts): Promi
   const subscriptions = new Subscriptions({
     table: () => reconciler.table,
     backends,
-    keepAliveMs: KEEP_ALIVE_MS,
+    keepAliveMs: settings.keepAlive,
     max: settings.maxSessions,
   });
   const notices = new Notices(() => [...sessions.all(), ...subscriptions.all()], reconciler.table.catalog);
@@ -204,7 +203,7 @@ export async function startRouter(settings: Settings, parts: RouterParts): Promi
       connections,
       book,
       deadlines,
-      keepAliveMs: KEEP_ALIVE_MS,
+      keepAliveMs: settings.keepAlive,
       now,
       random,
       observer: {
@@ -220,7 +219,7 @@ export async function startRouter(settings: Settings, parts: RouterParts): Promi
     authenticate: () => anonymous,
     defaultNames: settings.names,
     maxBodyBytes: settings.maxBody,
-    keepAliveMs: KEEP_ALIVE_MS,
+    keepAliveMs: settings.keepAlive,
     log,
   });
 

@@ -279,6 +279,14 @@ export const settings = {
     default: '2s',
     doc: 'Longest wait for a TCP or TLS connection to an instance.',
   }),
+  keepAlive: setting({
+    group: 'calls',
+    schema: duration(100, hour),
+    env: 'MCP_ROUTER_KEEP_ALIVE',
+    flag: 'keep-alive',
+    default: '15s',
+    doc: 'An event stream that is silent for this long gets a comment, so that nobody on the way closes it.',
+  }),
   sessionIdle: setting({
     group: 'calls',
     schema: duration(second, 7 * 24 * hour),

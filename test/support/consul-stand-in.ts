@@ -132,6 +132,7 @@ export function watch(
     maxQueries?: number;
     datacenters?: string[];
     tag?: string;
+    random?: () => number;
   } = {},
 ): Watched {
   const snapshots: RegistrySnapshot[] = [];
@@ -146,6 +147,7 @@ export function watch(
     maxQueries = 128,
     datacenters = [],
     tag = 'mcp',
+    random = Math.random,
     ...client
   } = more;
   const registry = new Registry({
@@ -159,7 +161,7 @@ export function watch(
     onError: (reason) => void errors.push(reason),
     log,
     now: () => performance.now(),
-    random: Math.random,
+    random,
   });
   registry.start();
   return {

@@ -3,24 +3,50 @@ import type { Message } from './mcp-client.ts';
 export interface Listening {
   readonly messages: Message[];
   readonly text: () => string;
+  /** The last event id so far. */
+  readonly lastId: () => string | undefined;
+  readonly ended: () => boolean;
   close(): void;
 }
 
 /** A client's own stream (GET), read as it comes. */
-export async function listenSse(
+export function listenSse(
   url: string,
   session: string,
   more: Record<string, string> = {},
 ): Promise<Listening> {
-  const controller = new AbortController();
-  const response = await fetch(url, {
+  return readStream(url, {
     headers: { accept: 'text/event-stream', 'mcp-session-id': session, ...more },
-    signal: controller.signal,
   });
+}
+
+/** The stream of a request (POST), read as it comes. */
+export function postSse(
+  url: string,
+  session: string,
+  message: unknown,
+  more: Record<string, string> = {},
+): Promise<Listening> {
+  return readStream(url, {
+    method: 'POST',
+    headers: {
+      accept: 'application/json, text/event-stream',
+      'content-type': 'application/json',
+      'mcp-session-id': session,
+      ...more,
+    },
+    body: JSON.stringify(message),
+  });
+}
+
+async function readStream(url: string, init: RequestInit): Promise<Listening> {
+  const controller = new AbortController();
+  const response = await fetch(url, { ...init, signal: controller.signal });
   if (!response.ok || !response.body)
     throw new Error(`no stream: ${response.status} ${await response.text()}`);
   const messages: Message[] = [];
   let text = '';
+  let ended = false;
   const body = response.body;
   void (async () => {
     try {
@@ -43,6 +69,13 @@ export async function listenSse(
     } catch {
       // Closed.
     }
+    ended = true;
   })();
-  return { messages, text: () => text, close: () => controller.abort() };
+  return {
+    messages,
+    text: () => text,
+    lastId: () => [...text.matchAll(/^id: (.+)$/gm)].at(-1)?.[1],
+    ended: () => ended,
+    close: () => controller.abort(),
+  };
 }
