@@ -17,12 +17,14 @@ import { Registry, type RegistryStatus } from './discovery/registry.ts';
 import { describeError, RouterError } from './errors.ts';
 import { ClientSessions } from './gateway/client-sessions.ts';
 import { Deadlines } from './gateway/deadlines.ts';
-import { Edge, notFound } from './gateway/edge.ts';
+import { Edge } from './gateway/edge.ts';
 import { EventLogs } from './gateway/event-logs.ts';
 import { HeldCalls } from './gateway/held-calls.ts';
 import { ListBytes } from './gateway/list-bytes.ts';
 import { Notices } from './gateway/notices.ts';
+import { notFound } from './gateway/scope.ts';
 import { Sealer } from './gateway/sealed-id.ts';
+import { SseClients } from './gateway/sse-clients.ts';
 import { Subscriptions } from './gateway/subscriptions.ts';
 import type { DoubtReason, Identity, Log, RawJson, RegistrySnapshot } from './model.ts';
 import { Metrics } from './observability/metrics.ts';
@@ -181,6 +183,7 @@ export async function startRouter(settings: Settings, parts: RouterParts): Promi
     wallClock: Date.now,
     now,
   });
+  const sseClients = new SseClients(settings.maxSessions);
   const pool = new SessionPool(backends);
   const held = new HeldCalls({ sealer, holder: randomUUID(), wallClock: Date.now });
   const subscriptions = new Subscriptions({
@@ -196,6 +199,7 @@ export async function startRouter(settings: Settings, parts: RouterParts): Promi
     table: () => reconciler.table,
     sessions,
     events,
+    sseClients,
     pool,
     held,
     subscriptions,
@@ -296,6 +300,7 @@ export async function startRouter(settings: Settings, parts: RouterParts): Promi
       notices.stop();
       reconciler.stop();
       registry.stop();
+      sseClients.end();
       await Promise.all([sessions.close(), pool.close(), prober.close()]);
       dataServer.closeAllConnections();
       adminServer.close();

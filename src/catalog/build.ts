@@ -97,6 +97,11 @@ function compare(a: string, b: string): number {
   return a < b ? -1 : a > b ? 1 : 0;
 }
 
+/** What a service would show if it were the only one. */
+export function serviceAlone(shown: ShownService): CatalogService {
+  return claim(shown, undefined);
+}
+
 /** The names that a service would have if it were alone. */
 function claim(shown: ShownService, before: CatalogService | undefined): CatalogService {
   // Equal digests mean equal content: the older object stays, and with it everything that was made of it.

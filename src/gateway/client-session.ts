@@ -23,15 +23,10 @@ import { LegacyBridge } from './legacy-bridge.ts';
 import { LegacyToModernBridge } from './legacy-to-modern-bridge.ts';
 import type { ListKind, NoticeTaker } from './notices.ts';
 import { ResourceWatches } from './resource-watches.ts';
+import type { Scope } from './scope.ts';
 import type { SealedSessionId, SessionSeal } from './sealed-id.ts';
 import { toClient } from './server-messages.ts';
 import { uriRewriter } from './uri-rewriter.ts';
-
-/** What an endpoint serves; from its path. */
-export type Scope =
-  | { readonly kind: 'all' }
-  /** One service under its own names, nothing added. */
-  | { readonly kind: 'service'; readonly service: ServiceName };
 
 export interface ClientSessionParts {
   readonly backends: BackendSessionsOptions;

@@ -1,7 +1,8 @@
 import { LRUCache } from 'lru-cache';
 import { RouterError } from '../errors.ts';
 import type { Clock } from '../model.ts';
-import { ClientSession, type ClientSessionParts, type Scope } from './client-session.ts';
+import { ClientSession, type ClientSessionParts } from './client-session.ts';
+import type { Scope } from './scope.ts';
 import {
   newSessionId,
   type SealedSessionId,

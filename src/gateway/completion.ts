@@ -3,7 +3,7 @@ import type { RoutingTable } from '../model.ts';
 import { replaceMember, type RequestEnvelope } from '../relay/envelope.ts';
 import { memberObject, memberString, splice, type ScannedObject } from '../relay/json-scan.ts';
 import type { Destination } from './call.ts';
-import type { Scope } from './client-session.ts';
+import type { Scope } from './scope.ts';
 import { findPrompt } from './prompts.ts';
 import { ownersOf } from './resources.ts';
 

@@ -3,7 +3,7 @@ import type { RoutingTable } from '../model.ts';
 import { resultResponse, type RequestEnvelope } from '../relay/envelope.ts';
 import type { Answer } from '../relay/answer.ts';
 import { MODERN_VERSION } from '../relay/modern.ts';
-import type { Scope } from './client-session.ts';
+import { shownBy, type Scope, type ServiceScope } from './scope.ts';
 import { capabilitiesOf, mergedIntroduction, modernCapabilities } from './introduction.ts';
 import { modernFrame, type RouterInfo } from './modern-result.ts';
 
@@ -15,8 +15,7 @@ export function answerDiscover(
   request: RequestEnvelope,
   answer: Answer,
 ): void {
-  const { capabilities, instructions } =
-    scope.kind === 'service' ? ofService(table, scope.service) : ofAll(table);
+  const { capabilities, instructions } = scope.kind === 'service' ? ofService(table, scope) : ofAll(table);
   const spoken = instructions === undefined ? '' : `,"instructions":${JSON.stringify(instructions)}`;
   answer.send(
     200,
@@ -40,8 +39,9 @@ function ofAll(table: RoutingTable): Said {
 }
 
 /** @throws {RouterError} NO_HEALTHY_INSTANCE while nothing is known of the service */
-function ofService(table: RoutingTable, service: Extract<Scope, { kind: 'service' }>['service']): Said {
-  const definition = table.services.get(service)?.definition;
+function ofService(table: RoutingTable, scope: ServiceScope): Said {
+  const definition = shownBy(table, scope)?.definition;
+  const { service } = scope;
   if (!definition) {
     throw new RouterError('NO_HEALTHY_INSTANCE', `${service} is not ready. Try again in a moment.`, {
       service,

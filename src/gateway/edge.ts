@@ -4,6 +4,7 @@ import type { Identity, Log, RawJson } from '../model.ts';
 import {
   EnvelopeError,
   readEnvelope,
+  type Envelope,
   type NotificationEnvelope,
   type RequestEnvelope,
 } from '../relay/envelope.ts';
@@ -11,11 +12,15 @@ import { accepts, JSON_TYPE, mediaType, SESSION_HEADER, SSE_TYPE, VERSION_HEADER
 import { MODERN_VERSION } from '../relay/modern.ts';
 import { isLegacyVersion, LEGACY_VERSIONS } from '../relay/versions.ts';
 import { readBody } from '../relay/body.ts';
+import type { Answer } from '../relay/answer.ts';
 import { HttpAnswer } from '../relay/http-answer.ts';
+import { handleBatch, isBatch, splitBatch } from './batch.ts';
 import type { ClientSession } from './client-session.ts';
 import type { ClientSessions } from './client-sessions.ts';
 import type { EventLogs } from './event-logs.ts';
 import { HttpStream } from '../relay/http-stream.ts';
+import { exists, notFound } from './scope.ts';
+import type { SseClient, SseClients } from './sse-clients.ts';
 import { parseEndpoint, type Endpoint } from './endpoint.ts';
 import { initialize } from './initialize.ts';
 import { handleModernRequest, type ModernPorts } from './modern-methods.ts';
@@ -26,6 +31,7 @@ import { handleNotification, handleRequest, handleResponse, type LegacyPorts } f
 export interface EdgeOptions extends LegacyPorts, ModernPorts {
   readonly sessions: ClientSessions;
   readonly events: EventLogs;
+  readonly sseClients: SseClients;
   readonly origins: OriginRules;
   readonly authenticate: (request: IncomingMessage) => Identity;
   readonly defaultNames: 'portable' | 'dotted';
@@ -33,6 +39,13 @@ export interface EdgeOptions extends LegacyPorts, ModernPorts {
   readonly keepAliveMs: number;
   readonly log: Log;
 }
+
+/** The only revision with batches (2025-03-26, basic: batching). */
+const BATCH_VERSION = '2025-03-26';
+/** Whoever opens a stream to post beside it is of this revision, whatever it says. */
+const SSE_VERSION = '2024-11-05';
+/** All answers come on that stream, large ones too; whoever does not read is cut in the end. */
+const MAX_SSE_WAITING_BYTES = 64 << 20;
 
 /**
  * The edge of the data plane: Streamable HTTP of both eras, revisions 2024-11-05 … 2025-11-25 and 2026-07-28.
@@ -57,39 +70,38 @@ export class Edge {
     const answer = new HttpAnswer(request, response);
     try {
       checkOrigin(request, this.#options.origins);
-      switch (request.method) {
-        case 'POST':
-          void this.#post(request, endpoint, answer);
-          return true;
-        case 'GET':
-          this.#get(request, response, endpoint);
-          return true;
-        case 'DELETE':
-          this.#delete(request, endpoint, answer);
-          return true;
-        default:
-          answer.setHeader('allow', 'POST, GET, DELETE');
-          throw new RouterError('METHOD_NOT_ALLOWED', 'An MCP endpoint takes POST, GET and DELETE.');
+      if (!endpoint.methods.includes(request.method ?? '')) {
+        answer.setHeader('allow', endpoint.methods.join(', '));
+        throw new RouterError(
+          'METHOD_NOT_ALLOWED',
+          `This endpoint takes ${endpoint.methods.join(', ')} and nothing else.`,
+        );
       }
+      if (endpoint.kind === 'messages') void this.#postToStream(request, answer);
+      else if (endpoint.kind === 'sse') this.#openStream(request, response, endpoint);
+      else if (request.method === 'POST') void this.#post(request, endpoint, answer);
+      else if (request.method === 'GET') this.#get(request, response, endpoint);
+      else this.#delete(request, endpoint, answer);
     } catch (error) {
       this.#fail(answer, 'null', error);
-      return true;
     }
+    return true;
   }
 
   async #post(request: IncomingMessage, endpoint: Endpoint, answer: HttpAnswer): Promise<void> {
     let id: RawJson | 'null' = 'null';
     try {
-      if (mediaType(request.headers['content-type']) !== JSON_TYPE) {
-        throw new RouterError('UNSUPPORTED_MEDIA_TYPE', `Send MCP messages as ${JSON_TYPE}.`);
-      }
       if (!accepts(request.headers.accept, JSON_TYPE)) {
         throw new RouterError('NOT_ACCEPTABLE', `Accept must name ${JSON_TYPE} and ${SSE_TYPE}.`);
       }
-      const text = await readBody(request, this.#options.maxBodyBytes);
+      const text = await this.#body(request);
+      const identity = this.#options.authenticate(request);
+      if (isBatch(text)) {
+        this.#batch(text, request, endpoint, identity, answer);
+        return;
+      }
       const message = readEnvelope(text);
       if (message.kind === 'request') id = message.id;
-      const identity = this.#options.authenticate(request);
       if (message.kind !== 'response' && isModern(message, request.headers)) {
         this.#modern(message, request, endpoint, identity, answer);
         return;
@@ -102,15 +114,129 @@ export class Edge {
       const session = this.#session(request, endpoint, identity);
       const logs = session.logs(versionHeader(request));
       if (logs) answer.keepIn(logs);
-      if (message.kind === 'request') handleRequest(this.#options, session, message, answer);
-      else {
-        if (message.kind === 'notification') handleNotification(session, message);
-        else handleResponse(session, message);
-        answer.status(202);
-      }
+      this.#take(session, message, answer);
     } catch (error) {
       this.#fail(answer, id, error);
     }
+  }
+
+  #body(request: IncomingMessage): Promise<string> {
+    if (mediaType(request.headers['content-type']) !== JSON_TYPE) {
+      throw new RouterError('UNSUPPORTED_MEDIA_TYPE', `Send MCP messages as ${JSON_TYPE}.`);
+    }
+    return readBody(request, this.#options.maxBodyBytes);
+  }
+
+  /** One message of an open session. */
+  #take(session: ClientSession, message: Envelope, answer: Answer): void {
+    switch (message.kind) {
+      case 'request':
+        handleRequest(this.#options, session, message, answer);
+        return;
+      case 'notification':
+        handleNotification(session, message);
+        break;
+      case 'response':
+        handleResponse(session, message);
+    }
+    answer.status(202);
+  }
+
+  /** @throws {RouterError} where the session's revision knows no batches */
+  #batch(
+    text: string,
+    request: IncomingMessage,
+    endpoint: Endpoint,
+    identity: Identity,
+    answer: HttpAnswer,
+  ): void {
+    const texts = splitBatch(text);
+    const session = this.#session(request, endpoint, identity);
+    if (session.seal.protocolVersion !== BATCH_VERSION) {
+      throw new RouterError(
+        'INVALID_REQUEST',
+        `Invalid request: batches belong to revision ${BATCH_VERSION}, this session is of ${session.seal.protocolVersion}. Send the messages one by one.`,
+      );
+    }
+    const logs = session.logs(versionHeader(request));
+    if (logs) answer.keepIn(logs);
+    handleBatch(
+      texts,
+      answer,
+      (message, part) => {
+        if (message.kind === 'request' && message.method === 'initialize') throw initializeAlone();
+        this.#take(session, message, part);
+      },
+      (error) => this.#asRouterError(error),
+    );
+  }
+
+  // --- The HTTP+SSE transport of 2024-11-05 ------------------------------------------------------------------
+
+  #openStream(request: IncomingMessage, response: ServerResponse, endpoint: Endpoint): void {
+    if (!accepts(request.headers.accept, SSE_TYPE)) {
+      throw new RouterError('NOT_ACCEPTABLE', `Accept must name ${SSE_TYPE}.`);
+    }
+    this.#refuseWhileDraining();
+    const identity = this.#options.authenticate(request);
+    const { sseClients, keepAliveMs, sessions, defaultNames } = this.#options;
+    sseClients.checkRoom();
+    let client: SseClient | undefined;
+    const stream = new HttpStream(
+      response,
+      {},
+      keepAliveMs,
+      () => {
+        if (!client) return;
+        sseClients.close(client);
+        if (client.session) sessions.end(client.session);
+      },
+      MAX_SSE_WAITING_BYTES,
+    );
+    const { path, names = defaultNames } = endpoint;
+    client = sseClients.open(stream, { path, names, identity });
+  }
+
+  async #postToStream(request: IncomingMessage, answer: HttpAnswer): Promise<void> {
+    try {
+      const identity = this.#options.authenticate(request);
+      const message = readEnvelope(await this.#body(request));
+      const id = new URLSearchParams((request.url ?? '').split('?')[1]).get('sessionId');
+      const client = this.#options.sseClients.find(id, identity);
+      // What it is answered with comes on the stream, also where it is an error.
+      answer.status(202);
+      const onStream = client.answer(answer.forwarded);
+      try {
+        this.#takeFromStream(client, message, identity, onStream);
+      } catch (error) {
+        if (message.kind !== 'request') throw error;
+        this.#fail(onStream, message.id, error);
+      }
+    } catch (error) {
+      this.#fail(answer, 'null', error);
+    }
+  }
+
+  #takeFromStream(client: SseClient, message: Envelope, identity: Identity, answer: Answer): void {
+    if (message.kind === 'request' && message.method === 'initialize') {
+      const { path, names } = client;
+      const endpoint: Endpoint = { kind: 'sse', scope: { kind: 'all' }, path, names, methods: [] };
+      const session = this.#initialize(message, endpoint, identity, answer);
+      if (client.session) this.#options.sessions.end(client.session);
+      client.session = session;
+      const stream = this.#options.sseClients.stream(client);
+      // The oldest clients take every event for a message: no event without data for them.
+      if (stream) session.openNews(stream, undefined, SSE_VERSION);
+      return;
+    }
+    if (!client.session) {
+      throw new RouterError(
+        'SESSION_REQUIRED',
+        'Bad Request: Server not initialized. Send initialize first.',
+      );
+    }
+    client.session.lastSeenAt = this.#options.calls.now();
+    this.#take(client.session, message, answer);
   }
 
   /** A message of the stateless era: all that there is to know stands in it. */
@@ -131,17 +257,25 @@ export class Edge {
     answer.status(202);
   }
 
-  #initialize(request: RequestEnvelope, endpoint: Endpoint, identity: Identity, answer: HttpAnswer): void {
-    if (this.#draining) {
-      throw new RouterError('DRAINING', 'This router is shutting down. Connect again to reach another one.', {
-        retryAfterMs: 1000,
-      });
-    }
+  #refuseWhileDraining(): void {
+    if (!this.#draining) return;
+    throw new RouterError('DRAINING', 'This router is shutting down. Connect again to reach another one.', {
+      retryAfterMs: 1000,
+    });
+  }
+
+  #initialize(
+    request: RequestEnvelope,
+    endpoint: Endpoint,
+    identity: Identity,
+    answer: Answer,
+  ): ClientSession {
+    this.#refuseWhileDraining();
     const table = this.#options.table();
     const { scope, path } = endpoint;
-    if (scope.kind === 'service' && !table.services.has(scope.service)) throw notFound();
+    if (!exists(table, scope)) throw notFound();
     const names = endpoint.names ?? this.#options.defaultNames;
-    initialize(
+    return initialize(
       this.#options.router,
       this.#options.sessions,
       request,
@@ -200,7 +334,7 @@ export class Edge {
     answer.status(200);
   }
 
-  #fail(answer: HttpAnswer, id: RawJson | 'null', error: unknown): void {
+  #fail(answer: Answer, id: RawJson | 'null', error: unknown): void {
     answer.fail(id, this.#asRouterError(error));
   }
 
@@ -221,16 +355,13 @@ function versionHeader(request: IncomingMessage): string | undefined {
   return typeof version === 'string' ? version : undefined;
 }
 
+function initializeAlone(): RouterError {
+  return new RouterError('INVALID_REQUEST', 'Invalid request: initialize must not stand in a batch.');
+}
+
 function initializeInVain(): RouterError {
   return new RouterError(
     'HEADER_MISMATCH',
     `Bad Request: initialize belongs to the session era, MCP-Protocol-Version names ${MODERN_VERSION}.`,
-  );
-}
-
-export function notFound(): RouterError {
-  return new RouterError(
-    'NOT_FOUND',
-    'Nothing is served here. MCP endpoints: /mcp and /services/<service>/mcp.',
   );
 }

@@ -3,7 +3,7 @@ import type { RoutingTable } from '../model.ts';
 import type { RequestEnvelope } from '../relay/envelope.ts';
 import { memberString } from '../relay/json-scan.ts';
 import type { Destination } from './call.ts';
-import type { Scope } from './client-session.ts';
+import type { Scope } from './scope.ts';
 import { promptDestination } from './prompts.ts';
 import { ownersOf } from './resources.ts';
 import { toolDestination } from './tools.ts';

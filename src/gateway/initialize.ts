@@ -5,7 +5,8 @@ import { SESSION_HEADER } from '../relay/headers.ts';
 import { isObject, memberString, memberText, scanObject } from '../relay/json-scan.ts';
 import { negotiate } from '../relay/versions.ts';
 import type { Answer } from '../relay/answer.ts';
-import type { Scope } from './client-session.ts';
+import { shownBy, type Scope } from './scope.ts';
+import type { ClientSession } from './client-session.ts';
 import type { ClientSessions } from './client-sessions.ts';
 import { legacyCapabilities, mergedIntroduction } from './introduction.ts';
 import type { RouterInfo } from './modern-result.ts';
@@ -26,7 +27,7 @@ export function initialize(
   at: Pick<SessionSeal, 'identity' | 'path' | 'names'> & { readonly scope: Scope },
   table: RoutingTable,
   answer: Answer,
-): void {
+): ClientSession {
   const { scope, ...place } = at;
   const introduced = readIntroduction(request);
   const session = sessions.create({ ...place, ...introduced }, scope);
@@ -35,6 +36,7 @@ export function initialize(
     200,
     resultResponse(request.id, initializeResult(router, introduced.protocolVersion, scope, table)),
   );
+  return session;
 }
 
 /**
@@ -86,7 +88,7 @@ function initializeResult(
   table: RoutingTable,
 ): string {
   if (scope.kind === 'service') {
-    const definition = table.services.get(scope.service)?.definition;
+    const definition = shownBy(table, scope)?.definition;
     if (!definition) {
       throw new RouterError('NO_HEALTHY_INSTANCE', `${scope.service} is not ready. Try again in a moment.`, {
         service: scope.service,

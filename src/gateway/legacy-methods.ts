@@ -18,6 +18,7 @@ import { promptDestination } from './prompts.ts';
 import { readDestination, subscribeDestination, watchStateless } from './resources.ts';
 import { progressTo, responseTo } from './server-messages.ts';
 import { listTasks, taskDestination } from './tasks.ts';
+import { within } from './scope.ts';
 import { toolDestination } from './tools.ts';
 
 /** What a session of the session era may ask for, method by method; each family has a file of its own. */
@@ -65,7 +66,7 @@ export function handleRequest(
       return;
     default:
   }
-  const destination = destinationOf(table, session, request);
+  const destination = within(session.scope, destinationOf(table, session, request));
   new Call(ports.calls, table, session, request, destination, answer).start();
 }
 

@@ -1,11 +1,4 @@
-import type {
-  Catalog,
-  CatalogItem,
-  CatalogResource,
-  CatalogService,
-  ItemKind,
-  ServiceName,
-} from '../model.ts';
+import type { Catalog, CatalogItem, CatalogResource, CatalogService, ItemKind } from '../model.ts';
 import { uriRewriter } from './uri-rewriter.ts';
 
 /** How names are spelled in a list: two public spellings, or the service's own. */
@@ -15,8 +8,8 @@ export type Spelling = 'portable' | 'dotted' | 'own';
 export interface ListView {
   readonly kind: ItemKind;
   readonly spelling: Spelling;
-  /** Only this service; undefined for all. */
-  readonly service?: ServiceName;
+  /** Only this one; undefined for all. */
+  readonly only?: CatalogService;
   /** What clients of one era would refuse is not for them: it would cost them the whole list. */
   readonly era: 'legacy' | 'modern';
 }
@@ -37,16 +30,15 @@ export interface Position {
 const COMMA = Buffer.from(',');
 const EMPTY = Buffer.alloc(0);
 
-/** A view of the whole catalog. Its bytes are made when they are first asked for: a list in pages needs none. */
+/** A list or a part of one. Its bytes are joined when they are first asked for: a list in pages never is. */
 interface Whole {
   readonly count: number;
-  bytes: Buffer | undefined;
+  readonly joined: () => Buffer;
 }
 
-interface Fragment {
+interface Fragment extends Whole {
   readonly keys: readonly string[];
   readonly chunks: readonly Buffer[];
-  readonly joined: Buffer;
 }
 
 /**
@@ -58,25 +50,23 @@ export class ListBytes {
   readonly #whole = new WeakMap<Catalog, Map<string, Whole>>();
 
   page(catalog: Catalog, view: ListView, after: Position | undefined, size: number): Page {
-    const services = select(catalog, view);
+    const services = view.only ? [view.only] : catalog.services;
     if (after === undefined) {
-      const whole = this.#wholeOf(catalog, view, services);
-      if (whole.count <= size) {
-        whole.bytes ??= join(services.map((service) => this.#fragment(service, view).joined));
-        return { items: whole.bytes, next: undefined };
-      }
+      const whole = view.only ? this.#fragment(view.only, view) : this.#wholeOf(catalog, view);
+      if (whole.count <= size) return { items: whole.joined(), next: undefined };
     }
     return this.#part(services, view, after, size);
   }
 
-  #wholeOf(catalog: Catalog, view: ListView, services: readonly CatalogService[]): Whole {
+  #wholeOf(catalog: Catalog, view: ListView): Whole {
     const known = this.#whole.get(catalog) ?? new Map<string, Whole>();
     this.#whole.set(catalog, known);
-    const name = `${view.kind} ${view.spelling} ${view.era} ${view.service ?? ''}`;
+    const name = `${view.kind} ${view.spelling} ${view.era}`;
     let whole = known.get(name);
     if (whole === undefined) {
-      const count = services.reduce((sum, service) => sum + this.#fragment(service, view).chunks.length, 0);
-      whole = { count, bytes: undefined };
+      const fragments = catalog.services.map((service) => this.#fragment(service, view));
+      const count = fragments.reduce((sum, fragment) => sum + fragment.count, 0);
+      whole = { count, joined: once(() => join(fragments.map((fragment) => fragment.joined()))) };
       known.set(name, whole);
     }
     return whole;
@@ -111,17 +101,21 @@ export class ListBytes {
     if (fragment === undefined) {
       const items = service[view.kind].filter(({ item }) => item.eras === 'both' || item.eras === view.era);
       const chunks = items.map((entry) => Buffer.from(shown(entry, view.spelling, service)));
-      fragment = { keys: items.map((entry) => entry.item.key), chunks, joined: join(chunks) };
+      fragment = {
+        keys: items.map((entry) => entry.item.key),
+        chunks,
+        count: chunks.length,
+        joined: once(() => join(chunks)),
+      };
       known.set(name, fragment);
     }
     return fragment;
   }
 }
 
-function select(catalog: Catalog, view: ListView): readonly CatalogService[] {
-  if (view.service === undefined) return catalog.services;
-  const service = catalog.byName.get(view.service);
-  return service ? [service] : [];
+function once<Value>(make: () => Value): () => Value {
+  let made: { readonly value: Value } | undefined;
+  return () => (made ??= { value: make() }).value;
 }
 
 /** The item's own text with only its name changed, and the URIs in it where another service owns them. */

@@ -3,7 +3,7 @@ import type { ItemKind, RoutingTable } from '../model.ts';
 import type { RequestEnvelope } from '../relay/envelope.ts';
 import type { Answer } from '../relay/answer.ts';
 import { memberString } from '../relay/json-scan.ts';
-import type { Scope } from './client-session.ts';
+import { shownBy, type Scope } from './scope.ts';
 import { decodeCursor, encodeCursor, type ListBytes, type ListView, type Page } from './list-bytes.ts';
 import { modernFrame, type RouterInfo } from './modern-result.ts';
 
@@ -86,9 +86,11 @@ function readPage(
   if (cursor !== undefined && after === undefined) {
     throw new RouterError('INVALID_CURSOR', 'Unknown cursor. Start the list again without one.');
   }
-  const view: ListView =
-    scope.kind === 'service'
-      ? { kind, era, spelling: 'own', service: scope.service }
-      : { kind, era, spelling: names };
+  if (scope.kind === 'all') {
+    return ports.lists.page(table.catalog, { kind, era, spelling: names }, after, ports.pageSize);
+  }
+  const only = shownBy(table, scope);
+  if (!only) return { items: Buffer.alloc(0), next: undefined };
+  const view: ListView = { kind, era, spelling: 'own', only };
   return ports.lists.page(table.catalog, view, after, ports.pageSize);
 }

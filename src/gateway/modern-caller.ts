@@ -4,7 +4,7 @@ import type { ModernIntroduction } from '../relay/modern.ts';
 import type { SessionPool } from '../upstream/session-pool.ts';
 import type { Bridge, BridgedCall, Caller, HeldCall, RunningCall } from './bridge.ts';
 import type { Destination } from './call.ts';
-import type { Scope } from './client-session.ts';
+import type { Scope } from './scope.ts';
 import type { HeldCalls } from './held-calls.ts';
 import { ModernBridge } from './modern-bridge.ts';
 import { ModernToLegacyBridge } from './modern-to-legacy-bridge.ts';

@@ -7,7 +7,7 @@ import { memberString } from '../relay/json-scan.ts';
 import type { ModernIntroduction } from '../relay/modern.ts';
 import type { SessionPool } from '../upstream/session-pool.ts';
 import { Call, type CallPorts, type Destination } from './call.ts';
-import type { Scope } from './client-session.ts';
+import { exists, notFound, within, type Scope } from './scope.ts';
 import { completionDestination } from './completion.ts';
 import { answerDiscover } from './discover.ts';
 import { extensionDestination } from './extensions.ts';
@@ -62,9 +62,7 @@ export function handleModernRequest(
   const table = ports.table();
   const { scope } = client;
   const { method } = request;
-  if (scope.kind === 'service' && !table.services.has(scope.service)) {
-    throw new RouterError('NOT_FOUND', `There is no service ${scope.service} here.`);
-  }
+  if (!exists(table, scope)) throw notFound();
   const list = listMethods.get(method);
   if (list !== undefined) {
     answerModernList(ports.lists, ports.router, table, list, client, request, answer);
@@ -81,7 +79,7 @@ export function handleModernRequest(
   if (removed.has(method)) {
     throw new RouterError('METHOD_NOT_FOUND', `Method not found: ${method} is not part of this revision.`);
   }
-  const destination = destinationOf(table, scope, introduction, request);
+  const destination = within(scope, destinationOf(table, scope, introduction, request));
   checkParamHeaders(request, destination.mirrored ?? [], client.headers);
   if (continued(ports.held, client.identity, table, destination.service, request, answer)) return;
   const caller = new ModernCaller({

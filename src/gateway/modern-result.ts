@@ -2,7 +2,7 @@ import type { Catalog, RawJson, RoutingTable, ServerDefinition } from '../model.
 import { readEnvelope, replaceMember } from '../relay/envelope.ts';
 import { isObject, memberObject, splice } from '../relay/json-scan.ts';
 import { meta } from '../relay/modern.ts';
-import type { Scope } from './client-session.ts';
+import { shownBy, type Scope } from './scope.ts';
 
 export interface RouterInfo {
   readonly name: string;
@@ -26,8 +26,9 @@ const NOT_KEPT: CacheHints = { ttlMs: 0, scope: 'private' };
 const merged = new WeakMap<Catalog, CacheHints>();
 
 /** Of the whole catalog: the shortest time of all, and private if any is. The same on all pages. */
-export function cacheHints({ catalog }: RoutingTable, scope: Scope): CacheHints {
-  if (scope.kind === 'service') return hintsOf(catalog.byName.get(scope.service)?.definition);
+export function cacheHints(table: RoutingTable, scope: Scope): CacheHints {
+  const { catalog } = table;
+  if (scope.kind === 'service') return hintsOf(shownBy(table, scope)?.definition);
   let hints = merged.get(catalog);
   if (!hints) {
     const all = catalog.services.map((service) => hintsOf(service.definition));
@@ -52,7 +53,7 @@ export function modernFrame(router: RouterInfo, table: RoutingTable, scope: Scop
 
 /** `"_meta":{…}` with who speaks: the one server that is served here, or the router. */
 export function serverInfoMeta(router: RouterInfo, table: RoutingTable, scope: Scope): string {
-  const own = scope.kind === 'service' ? table.catalog.byName.get(scope.service)?.definition : undefined;
+  const own = scope.kind === 'service' ? shownBy(table, scope)?.definition : undefined;
   const info = own?.serverInfo ?? JSON.stringify({ name: router.name, version: router.version });
   return `"_meta":{"${meta.serverInfo}":${info}}`;
 }

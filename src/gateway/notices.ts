@@ -1,5 +1,5 @@
 import type { Catalog, CatalogService, ServiceName } from '../model.ts';
-import type { Scope } from './client-session.ts';
+import type { Scope } from './scope.ts';
 
 /** A flapping service must not make every client list again and again. */
 const COALESCE_MS = 100;

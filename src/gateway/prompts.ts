@@ -3,7 +3,7 @@ import type { CatalogItem, RoutingTable } from '../model.ts';
 import { withParam, type RequestEnvelope } from '../relay/envelope.ts';
 import { memberString } from '../relay/json-scan.ts';
 import type { Destination } from './call.ts';
-import type { Scope } from './client-session.ts';
+import { shownBy, type Scope } from './scope.ts';
 import { uriRewriter } from './uri-rewriter.ts';
 
 /**
@@ -30,7 +30,5 @@ export function promptDestination(table: RoutingTable, scope: Scope, request: Re
 
 export function findPrompt(table: RoutingTable, scope: Scope, name: string): CatalogItem | undefined {
   if (scope.kind === 'all') return table.catalog.prompts.get(name);
-  return table.catalog.byName
-    .get(scope.service)
-    ?.prompts.find((entry) => (entry.item.key as string) === name);
+  return shownBy(table, scope)?.prompts.find((entry) => (entry.item.key as string) === name);
 }

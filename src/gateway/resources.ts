@@ -6,7 +6,8 @@ import { resultResponse, withParam, type RequestEnvelope } from '../relay/envelo
 import type { Answer } from '../relay/answer.ts';
 import { memberString } from '../relay/json-scan.ts';
 import type { Destination } from './call.ts';
-import type { ClientSession, Scope } from './client-session.ts';
+import type { ClientSession } from './client-session.ts';
+import type { Scope } from './scope.ts';
 import { uriRewriter } from './uri-rewriter.ts';
 
 /** Services that are asked for a URI that nobody lists; more would make one bad URI a storm. */

@@ -8,7 +8,7 @@ import {
 } from '../relay/envelope.ts';
 import { memberObject, memberString, memberText, splice, type Edit } from '../relay/json-scan.ts';
 import type { BackendSession } from '../upstream/backend-sessions.ts';
-import type { Scope } from './client-session.ts';
+import type { Scope } from './scope.ts';
 import { relatedTaskEdit } from './task-ids.ts';
 import { uriRewriter } from './uri-rewriter.ts';
 import { hashOf, unwrapId, wrapId, type Unwrapped } from './wrapped-ids.ts';

@@ -6,7 +6,7 @@ import type { HttpStream } from '../relay/http-stream.ts';
 import { memberObject, memberText } from '../relay/json-scan.ts';
 import { membersOf, meta, objectOf, type ModernIntroduction } from '../relay/modern.ts';
 import type { BackendSessionsOptions } from '../upstream/backend-sessions.ts';
-import type { Scope } from './client-session.ts';
+import type { Scope } from './scope.ts';
 import type { ListKind, NoticeTaker } from './notices.ts';
 import { ownersOf } from './resources.ts';
 import { ResourceWatches } from './resource-watches.ts';

@@ -4,7 +4,8 @@ import { replaceMember, resultResponse, type RequestEnvelope } from '../relay/en
 import type { Answer } from '../relay/answer.ts';
 import { memberString, memberText, scanArray, scanObject, splice } from '../relay/json-scan.ts';
 import type { Destination } from './call.ts';
-import type { ClientSession, Scope } from './client-session.ts';
+import type { ClientSession } from './client-session.ts';
+import type { Scope } from './scope.ts';
 import { wrapTaskIds } from './task-ids.ts';
 import { hashOf, unwrapText, wrapId } from './wrapped-ids.ts';
 

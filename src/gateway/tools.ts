@@ -3,7 +3,7 @@ import type { CatalogItem, RoutingTable, Tool } from '../model.ts';
 import { withParam, type RequestEnvelope } from '../relay/envelope.ts';
 import { memberString } from '../relay/json-scan.ts';
 import type { Destination } from './call.ts';
-import type { Scope } from './client-session.ts';
+import { shownBy, type Scope } from './scope.ts';
 import { TASKS_EXTENSION } from './introduction.ts';
 import { wrapTaskIds } from './task-ids.ts';
 import { uriRewriter } from './uri-rewriter.ts';
@@ -70,7 +70,7 @@ function answerRewriter(
 
 function findTool(table: RoutingTable, scope: Scope, name: string): CatalogItem<Tool> | undefined {
   if (scope.kind === 'all') return table.catalog.tools.get(name) ?? findAppTool(table, name);
-  return table.catalog.byName.get(scope.service)?.tools.find((entry) => (entry.item.key as string) === name);
+  return shownBy(table, scope)?.tools.find((entry) => (entry.item.key as string) === name);
 }
 
 /**
