@@ -25,7 +25,12 @@ const rooms: Record<string, { rooms: string[]; packages: string[] }> = {
   },
   gateway: {
     rooms: ['relay', 'catalog', 'routing', 'policy', 'upstream', 'shaping'],
-    packages: ['express', 'lru-cache', 'node:http', 'node:crypto', 'node:net'],
+    // Of the store only the port: main hands over what implements it.
+    packages: ['express', 'lru-cache', 'node:http', 'node:crypto', 'node:net', '../store/store.ts'],
+  },
+  store: {
+    rooms: [],
+    packages: ['@redis/client', 'lru-cache', 'node:crypto', 'node:fs', 'node:timers/promises'],
   },
   observability: { rooms: [], packages: ['winston', 'prom-client', 'node:*'] },
   admin: { rooms: [], packages: ['express', 'node:http', 'node:crypto'] },

@@ -144,7 +144,7 @@ export function describeSettings(
     const value = resolved.settings[name];
     return {
       name,
-      value: value === undefined ? null : setting.secret ? '***' : value,
+      value: value === undefined ? null : setting.secret ? (setting.shown?.(value) ?? '***') : value,
       origin: resolved.origins[name],
       env: setting.env,
     };

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { showStore, storeAddress, type StoreAddress } from './store-address.ts';
 import { boolean, duration, hostPort, integer, keyRing, list, size, text } from './values.ts';
 
 /**
@@ -14,8 +15,10 @@ export interface Setting<Schema extends z.ZodType = z.ZodType> {
   /** As a user would write it; undefined = not set. */
   readonly default?: string;
   readonly doc: string;
-  /** Shown as `***` by `config`, logs and the admin API. */
+  /** Shown as `***` by `config`, logs and the admin API; a wrong value isn't shown either. */
   readonly secret?: true;
+  /** What of a secret may be shown instead of `***`. */
+  shown?(value: unknown): string;
   /** May change while running (SIGHUP, Consul KV); others need a restart. */
   readonly live?: true;
   readonly group: 'consul' | 'listen' | 'catalog' | 'calls' | 'limits' | 'operation';
@@ -342,6 +345,15 @@ export const settings = {
     env: 'MCP_ROUTER_SECRET_FILE',
     flag: 'secret-file',
     doc: 'File with the key ring.',
+  }),
+  store: setting({
+    group: 'operation',
+    schema: storeAddress(),
+    env: 'MCP_ROUTER_STORE',
+    default: 'memory',
+    secret: true,
+    shown: (value) => showStore(value as StoreAddress),
+    doc: 'What replicas share: `memory` (nothing), or a Valkey or Redis (6.2 or newer) as redis://user:password@host:6379/0, rediss://… or unix:///path?db=0. While it is lost the router works on alone.',
   }),
   stateDir: setting({
     group: 'operation',

@@ -132,6 +132,68 @@ describe('values', () => {
     );
   });
 
+  it.each([
+    ['memory', { kind: 'memory' }],
+    ['redis://r', { kind: 'redis', at: { host: 'r', port: 6379, tls: false }, database: 0 }],
+    ['redis://[::1]:6380/3', { kind: 'redis', at: { host: '::1', port: 6380, tls: false }, database: 3 }],
+    [
+      'redis://:p%40ss@r:1/',
+      { kind: 'redis', at: { host: 'r', port: 1, tls: false }, password: 'p@ss', database: 0 },
+    ],
+    [
+      'rediss://me:pw@r?cacert=/ca.pem&cert=/c.pem&key=/k.pem&db=2',
+      {
+        kind: 'redis',
+        at: { host: 'r', port: 6379, tls: true },
+        username: 'me',
+        password: 'pw',
+        database: 2,
+        caCert: '/ca.pem',
+        clientCert: '/c.pem',
+        clientKey: '/k.pem',
+      },
+    ],
+    ['unix:///run/r.sock', { kind: 'redis', at: { socketPath: '/run/r.sock' }, database: 0 }],
+    [
+      'unix://me:pw@/run/r.sock?db=1',
+      {
+        kind: 'redis',
+        at: { socketPath: '/run/r.sock' },
+        username: 'me',
+        password: 'pw',
+        database: 1,
+      },
+    ],
+  ])('store %j', (given, expected) => expect(value('store', given)).toEqual(expected));
+
+  it.each([
+    '',
+    'redis',
+    'localhost:6379',
+    'http://r:6379',
+    'redis://',
+    'redis://r/x',
+    'redis://r:99999',
+    'redis://r?cacert=/ca.pem',
+    'rediss://r?cert=/c.pem',
+    'redis://u:%zz@r',
+    'redis://r?db=',
+    'redis://r#1',
+    'unix://host/run/r.sock',
+    'unix:///',
+  ])('store %j is refused', (given) => expect(wrong('store', given)).toBe(true));
+
+  it('a password of the store is shown nowhere, right or wrong', () => {
+    const store = { value: 'redis://me:hunter2@r:6379/0' };
+    const shown = describeSettings(resolve({ environment: { MCP_ROUTER_STORE: store.value } }));
+    expect(shown.find(({ name }) => name === 'store')?.value).toBe('redis://me:***@r:6379/0');
+    expect(JSON.stringify(shown)).not.toContain('hunter2');
+    const [problem] = problems({ environment: { MCP_ROUTER_STORE: 'redis:me:hunter2@r' } });
+    expect(problem?.message).toContain('redis://user:password@host');
+    expect(JSON.stringify(problem)).not.toContain('hunter2');
+    expect(describeSettings(resolve({})).find(({ name }) => name === 'store')?.value).toBe('memory');
+  });
+
   it('knows loopback', () => {
     expect(['localhost', '127.0.0.1', '127.1.2.3', '::1'].every(isLoopback)).toBe(true);
     expect(['0.0.0.0', '::', '10.0.0.1', 'example.com'].some(isLoopback)).toBe(false);
