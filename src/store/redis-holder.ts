@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto';
+import { setTimeout as delay } from 'node:timers/promises';
 import type { Clock } from '../model.ts';
 import { StoreLost, type RedisLink } from './redis-link.ts';
 import type { Asked, ReplicaId, Sealing } from './store.ts';
@@ -23,7 +24,9 @@ interface Letter {
 
 /** Nobody listens on the channel, but the replica may be connecting anew: it is called again for this long. */
 const RECONNECT_MS = 1500;
-const RECALL_MS = 100;
+const CALL_AGAIN_MS = 100;
+/** While an answer is awaited the replica is called now and then, to know that it is still there. */
+const WATCH_MS = 1000;
 
 /**
  * Questions between replicas through a Valkey or Redis. The text lies in a mailbox of its own that one reader can
@@ -47,13 +50,15 @@ export class RedisHolder {
   async ask(replica: ReplicaId, question: string, timeoutMs: number): Promise<Asked> {
     const id = randomBytes(16).toString('base64url');
     const letter: Letter = { from: this.#options.replica, question, timeoutMs };
+    const text = this.#options.sealing.seal(JSON.stringify(letter), context(replica, id));
     let settle: Settle = () => undefined;
-    const answered = new Promise<Asked>((resolve) => (settle = resolve));
-    const timer = setTimeout(() => void this.#lastLook(id, settle), timeoutMs);
+    const asked = new Promise<Asked>((resolve) => (settle = resolve));
     this.#waiting.set(id, settle);
+    const timer = setTimeout(() => void this.#giveUp(id), timeoutMs);
     try {
-      const delivered = await this.#deliver(replica, id, letter);
-      return delivered ? await answered : { kind: 'gone' };
+      const heardBy = await this.#post(mailbox(id), text, timeoutMs, replica, `ask ${id}`);
+      void this.#keepCalling(replica, id, heardBy);
+      return await asked;
     } catch (error) {
       // Where the link failed halfway, the replica may have been told.
       return { kind: error instanceof StoreLost ? 'gone' : 'no-answer' };
@@ -68,18 +73,28 @@ export class RedisHolder {
     for (const settle of this.#waiting.values()) settle({ kind: 'no-answer' });
   }
 
-  async #deliver(replica: ReplicaId, id: string, letter: Letter): Promise<boolean> {
+  /** Until there is an answer, or nobody has heard for a while. */
+  async #keepCalling(replica: ReplicaId, id: string, heardAtFirst: number): Promise<void> {
     const { link, now } = this.#options;
-    const text = this.#options.sealing.seal(JSON.stringify(letter), context(replica, id));
-    const until = now() + Math.min(RECONNECT_MS, letter.timeoutMs);
-    let heardBy = await this.#post(mailbox(id), text, letter.timeoutMs, replica, `ask ${id}`);
-    while (heardBy === 0 && now() < until) {
-      await new Promise((resolve) => setTimeout(resolve, RECALL_MS));
-      heardBy = await link.run('ask', (client) => client.publish(channel(replica), `ask ${id}`));
+    let heardBy = heardAtFirst;
+    let lastHeardAt = now();
+    for (;;) {
+      if (heardBy > 0) lastHeardAt = now();
+      else if (now() - lastHeardAt >= RECONNECT_MS) return this.#giveUp(id);
+      await delay(heardBy > 0 ? WATCH_MS : CALL_AGAIN_MS, undefined, { ref: false });
+      if (!this.#waiting.has(id)) return;
+      heardBy = await link
+        .run('ask', (client) => client.publish(channel(replica), `ask ${id}`))
+        // That the link has trouble says nothing about the replica.
+        .catch(() => 1);
     }
-    if (heardBy > 0) return true;
-    // Taken all the same: then an answer will come.
-    return (await link.run('ask', (client) => client.del(mailbox(id)))) === 0;
+  }
+
+  /** What was not taken out of the mailbox was not delivered. */
+  async #giveUp(id: string): Promise<void> {
+    await this.#collect(id);
+    const takenBack = await this.#options.link.run('ask', (client) => client.del(mailbox(id))).catch(() => 0);
+    this.#waiting.get(id)?.({ kind: takenBack === 1 ? 'gone' : 'no-answer' });
   }
 
   async #post(box: string, text: string, ttlMs: number, to: ReplicaId, message: string): Promise<number> {
@@ -128,13 +143,8 @@ export class RedisHolder {
       const answer = sealed === null ? undefined : sealing.open(sealed, context(replica, id));
       if (answer !== undefined) settle({ kind: 'answered', answer });
     } catch {
-      // Another look is taken when the link is back, and the last one at the deadline.
+      // Another look is taken when the link is back, and a last one before giving up.
     }
-  }
-
-  async #lastLook(id: string, settle: Settle): Promise<void> {
-    await this.#collect(id);
-    settle({ kind: 'no-answer' });
   }
 }
 

@@ -6,7 +6,7 @@ import type { DegradingOptions, DegradingStore } from '../../../src/store/degrad
 import type { ReplicaId, SessionChange } from '../../../src/store/store.ts';
 import { eventually } from '../../support/eventually.ts';
 import { startRedis, type RedisServer } from '../../support/redis.ts';
-import { redisStore, type TestStore } from '../../support/stores.ts';
+import { redisStore, sealingOf, type TestStore } from '../../support/stores.ts';
 
 /** Several replicas at one real server. */
 let redis: RedisServer;
@@ -46,21 +46,19 @@ describe('sessions', () => {
     const heard: [string, SessionChange][] = [];
     one.store.sessions.onChange((change) => void heard.push(['one', change]));
     two.store.sessions.onChange((change) => void heard.push(['two', change]));
-    const session = fresh();
     // Subscribing takes a moment; what is said before is not heard.
     await eventually(async () => {
-      await one.store.sessions.remove(session, 'dc1/n%201/a b', 'x');
-      await one.store.sessions.add(session, 'dc1/n%201/a b', 'x');
+      await one.store.sessions.add(fresh(), 'f', 'x');
       return heard.length > 0;
     });
-    heard.length = 0;
-    await one.store.sessions.end(session, 1000);
-    await eventually(() => heard.length > 0);
-    await one.store.sessions.add(fresh(), 'a b', 'x');
-    await eventually(() => heard.length > 1);
-    expect(heard).toEqual([
-      ['two', { kind: 'ended', session }],
-      ['two', { kind: 'added', session: `r${last}`, field: 'a b' }],
+    const [added, ended] = [fresh(), fresh()];
+    await one.store.sessions.add(added, 'dc1/n%201/a b', 'x');
+    await one.store.sessions.add(added, 'dc1/n%201/a b', 'again');
+    await one.store.sessions.end(ended, 1000);
+    await eventually(() => heard.some(([, { session }]) => session === ended));
+    expect(heard.filter(([, { session }]) => session === added || session === ended)).toEqual([
+      ['two', { kind: 'added', session: added, field: 'dc1/n%201/a b' }],
+      ['two', { kind: 'ended', session: ended }],
     ]);
   });
 
@@ -111,7 +109,7 @@ describe('at rest', () => {
 
   it('what is moved to another place, changed, or sealed with other keys is as if it were not there', async () => {
     const { store } = await replica();
-    const foreign = await replica({ sealing: new KeyRing([randomBytes(32)]) });
+    const foreign = await replica({ sealing: sealingOf(new KeyRing([randomBytes(32)])) });
     const [mine, other] = [fresh(), fresh()];
     await store.sessions.add(mine, 'f', 'text');
     const sealed = String(await redis.command('HGET', `mcp-router:session:${mine}`, 'f'));
@@ -191,6 +189,20 @@ describe('holder', () => {
     expect(await asker.store.holder.ask(id, 'wait', 100)).toEqual({ kind: 'no-answer' });
     await holder.store.stop();
     expect(await asker.store.holder.ask(id, 'hello', 60_000)).toEqual({ kind: 'gone' });
+  });
+
+  it('a replica that goes away with the question is not waited for', async () => {
+    const [holder, asker] = await Promise.all([replica(), replica()]);
+    const taken = new Promise<string>((resolve) => {
+      holder.store.holder.serve((question) => {
+        resolve(question);
+        return new Promise(() => undefined);
+      });
+    });
+    const asked = asker.store.holder.ask(holder.store.holder.id, 'hello', 600_000);
+    expect(await taken).toBe('hello');
+    await holder.store.stop();
+    expect(await asked).toEqual({ kind: 'no-answer' });
   });
 
   it('a replica whose connection broke a moment ago is not gone', async () => {
