@@ -1,4 +1,3 @@
-import { randomUUID } from 'node:crypto';
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { adminApp } from './admin/admin-api.ts';
@@ -20,6 +19,7 @@ import { Deadlines } from './gateway/deadlines.ts';
 import { Edge } from './gateway/edge.ts';
 import { EventLogs } from './gateway/event-logs.ts';
 import { HeldCalls } from './gateway/held-calls.ts';
+import { KeyRing } from './gateway/key-ring.ts';
 import { ListBytes } from './gateway/list-bytes.ts';
 import { Notices } from './gateway/notices.ts';
 import { notFound } from './gateway/scope.ts';
@@ -31,6 +31,7 @@ import { Metrics } from './observability/metrics.ts';
 import { Reconciler } from './reconciler.ts';
 import { errorResponse } from './relay/envelope.ts';
 import { HealthBook } from './routing/health-book.ts';
+import { openStore } from './store/open-store.ts';
 import { tableDifference } from './table-difference.ts';
 import { Connections } from './upstream/connections.ts';
 import { Prober } from './upstream/prober.ts';
@@ -121,6 +122,20 @@ export async function startRouter(settings: Settings, parts: RouterParts): Promi
   const now = (): number => performance.now();
   const random = Math.random;
 
+  // What replicas share.
+  const ring = new KeyRing(parts.keyRing);
+  const store = openStore(settings.store, {
+    sessionIdleMs: settings.sessionIdle,
+    sealing: {
+      seal: (text, context) => ring.seal('store', text, context),
+      open: (sealed, context) => ring.open('store', sealed, context),
+    },
+    log,
+    now,
+    random,
+    onFailure: (operation) => metrics.storeFailed(operation),
+  });
+
   // Backends.
   const connections = new Connections({ connectTimeoutMs: settings.connectTimeout });
   const prober = new Prober({
@@ -169,7 +184,13 @@ export async function startRouter(settings: Settings, parts: RouterParts): Promi
   });
 
   // The data plane.
-  const backends = { connections, handshakeTimeoutMs: settings.probeTimeout, now, random };
+  const backends = {
+    connections,
+    handshakeTimeoutMs: settings.probeTimeout,
+    now,
+    random,
+    wallClock: Date.now,
+  };
   const sealer = new Sealer(parts.keyRing);
   const events = new EventLogs();
   const sessions = new ClientSessions({
@@ -177,6 +198,7 @@ export async function startRouter(settings: Settings, parts: RouterParts): Promi
     table: () => reconciler.table,
     backends,
     events,
+    store: settings.store.kind === 'memory' ? undefined : store,
     maxSessions: settings.maxSessions,
     idleMs: settings.sessionIdle,
     maxAgeMs: settings.sessionMaxAge,
@@ -185,7 +207,7 @@ export async function startRouter(settings: Settings, parts: RouterParts): Promi
   });
   const sseClients = new SseClients(settings.maxSessions);
   const pool = new SessionPool(backends);
-  const held = new HeldCalls({ sealer, holder: randomUUID(), wallClock: Date.now });
+  const held = new HeldCalls({ sealer, holder: store.holder.id, wallClock: Date.now });
   const subscriptions = new Subscriptions({
     table: () => reconciler.table,
     backends,
@@ -240,6 +262,7 @@ export async function startRouter(settings: Settings, parts: RouterParts): Promi
     problems: () => problemCounts(moment()),
     sessions: () => sessions.size,
     callsRunning: () => deadlines.size,
+    storeUp: () => new Map([[settings.store.kind, settings.store.kind === 'memory' || store.shared ? 1 : 0]]),
     consulQueries: () => registry.status().queries,
     consulAgeSeconds: () =>
       new Map(registry.status().datacenters.map((dc) => [dc.name, (dc.lastContactMs ?? Number.NaN) / 1000])),
@@ -279,6 +302,7 @@ export async function startRouter(settings: Settings, parts: RouterParts): Promi
     pool.sweep();
     events.sweep();
   }, SWEEP_MS).unref();
+  await store.start();
   registry.start();
   log.info('router started', { version, data: show(data), admin: show(admin) });
 
@@ -302,6 +326,7 @@ export async function startRouter(settings: Settings, parts: RouterParts): Promi
       registry.stop();
       sseClients.end();
       await Promise.all([sessions.close(), pool.close(), prober.close()]);
+      await store.stop();
       dataServer.closeAllConnections();
       adminServer.close();
       adminServer.closeAllConnections();

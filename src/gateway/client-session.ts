@@ -9,6 +9,7 @@ import {
   type BackendSession,
   type BackendSessionsOptions,
 } from '../upstream/backend-sessions.ts';
+import type { SessionMemory } from '../upstream/session-memory.ts';
 import {
   nothing,
   type Bridge,
@@ -85,12 +86,13 @@ export class ClientSession implements Caller, NoticeTaker {
     scope: Scope,
     { backends, events, table }: ClientSessionParts,
     lastSeenAt: number,
+    memory?: SessionMemory,
   ) {
     const { protocolVersion, clientInfo, capabilities } = seal;
     this.sealed = sealed;
     this.seal = seal;
     this.scope = scope;
-    this.backends = new BackendSessions(backends, { protocolVersion, clientInfo, capabilities });
+    this.backends = new BackendSessions(backends, { protocolVersion, clientInfo, capabilities }, memory);
     this.watches = new ResourceWatches({
       table,
       backends,
@@ -244,10 +246,20 @@ export class ClientSession implements Caller, NoticeTaker {
   }
 
   async close(): Promise<void> {
+    this.#goSilent();
+    await this.backends.close();
+  }
+
+  /** Other replicas go on with it, and with its sessions at backends. */
+  async letGo(): Promise<void> {
+    this.#goSilent();
+    await this.backends.letGo();
+  }
+
+  #goSilent(): void {
     this.#stream?.end();
     this.#endNews();
     this.watches.close();
-    await this.backends.close();
   }
 
   cancel(id: RawJson, reason: RawJson | undefined): void {

@@ -112,6 +112,8 @@ export class Edge {
         return;
       }
       const session = this.#session(request, endpoint, identity);
+      const restoring = this.#options.sessions.restoring(session);
+      if (restoring) await restoring;
       const logs = session.logs(versionHeader(request));
       if (logs) answer.keepIn(logs);
       this.#take(session, message, answer);

@@ -14,6 +14,8 @@ export interface Readings {
   /** By datacenter: 1 while Consul's word is believed, 0 while the last good state is kept. */
   readonly consulUp: () => ReadonlyMap<string, number>;
   readonly consulQueries: () => number;
+  /** By the kind of store: 1 while it can be used. */
+  readonly storeUp: () => ReadonlyMap<string, number>;
   /** Problems of registrations and definitions, by code. */
   readonly problems: () => ReadonlyMap<string, number>;
 }
@@ -123,6 +125,18 @@ const metrics = {
     labels: ['reason'],
     help: 'Answers of Consul that were none or were not believed, by reason.',
   }),
+  storeUp: metric({
+    name: 'mcp_router_store_up',
+    type: 'gauge',
+    labels: ['store'],
+    help: '1 while what replicas share can be used, 0 while this one works from its own memory.',
+  }),
+  storeFailures: metric({
+    name: 'mcp_router_store_failures_total',
+    type: 'counter',
+    labels: ['operation'],
+    help: 'Operations of the store that failed or took too long, and were done in memory. While it is known to be lost it is not asked.',
+  }),
 } as const;
 
 /** For the reference page. */
@@ -137,6 +151,7 @@ export class Metrics {
   readonly #swaps: Counter;
   readonly #probes: Histogram;
   readonly #consulErrors: Counter;
+  readonly #storeFailures: Counter;
 
   constructor(readings: Readings) {
     collectDefaultMetrics({ register: this.#registry });
@@ -146,6 +161,7 @@ export class Metrics {
     this.#swaps = this.#counter(metrics.tableSwaps);
     this.#probes = this.#histogram(metrics.probes);
     this.#consulErrors = this.#counter(metrics.consulErrors);
+    this.#storeFailures = this.#counter(metrics.storeFailures);
     this.#gauge(metrics.callsRunning, readings.callsRunning);
     this.#gauge(metrics.sessions, readings.sessions);
     this.#gauge(metrics.tableVersion, readings.tableVersion);
@@ -156,6 +172,7 @@ export class Metrics {
     this.#gaugeBy(metrics.problems, readings.problems);
     this.#gaugeBy(metrics.consulUp, readings.consulUp);
     this.#gaugeBy(metrics.consulAge, readings.consulAgeSeconds);
+    this.#gaugeBy(metrics.storeUp, readings.storeUp);
   }
 
   callEnded(service: string, result: string, attempts: number, durationMs: number): void {
@@ -174,6 +191,10 @@ export class Metrics {
 
   consulError(reason: string): void {
     this.#consulErrors.inc({ reason });
+  }
+
+  storeFailed(operation: string): void {
+    this.#storeFailures.inc({ operation });
   }
 
   get contentType(): string {

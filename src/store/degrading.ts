@@ -1,5 +1,5 @@
 import type { Clock, Log, Random } from '../model.ts';
-import { MemoryStore, type MemoryHolder, type MemoryOptions } from './memory.ts';
+import { MemoryStore, type MemoryOptions } from './memory.ts';
 import type { MemorySessions } from './memory-sessions.ts';
 import { Owed } from './owed.ts';
 import { RedisEvents } from './redis-events.ts';
@@ -53,7 +53,14 @@ export class DegradingStore implements Store {
     );
     const answer = (question: string): Promise<string> => memory.holder.answer(question);
     this.#redisHolder = new RedisHolder({ link, sealing, replica, answer, now });
-    this.holder = degradingHolder(this.#redisHolder, memory.holder, link);
+    this.holder = {
+      id: replica,
+      ask: (to, question, timeoutMs) =>
+        to === replica || link.lost
+          ? memory.holder.ask(to, question, timeoutMs)
+          : this.#redisHolder.ask(to, question, timeoutMs),
+      serve: (say) => memory.holder.serve(say),
+    };
     const events = new RedisEvents({ link, sealing, maxAgeMs: options.events.maxAgeMs });
     this.events = new SharedEvents(events, memory.events, link);
     this.values = degradingValues(redisValues(link, sealing), memory.values, owed, now);
@@ -61,7 +68,7 @@ export class DegradingStore implements Store {
   }
 
   get shared(): boolean {
-    return this.#link.up;
+    return !this.#link.lost;
   }
 
   onReturn(listener: () => void): void {
@@ -133,17 +140,6 @@ function degradingSessions(redis: RedisSessions, memory: MemorySessions, owed: O
         (): Promise<ReadonlyMap<string, string> | 'elsewhere'> => memory.drop(session),
       ),
     onChange: (listener) => redis.onChange(listener),
-  };
-}
-
-function degradingHolder(redis: RedisHolder, memory: MemoryHolder, link: RedisLink): Holder {
-  return {
-    id: memory.id,
-    ask: (replica, question, timeoutMs) =>
-      replica === memory.id || !link.up
-        ? memory.ask(replica, question, timeoutMs)
-        : redis.ask(replica, question, timeoutMs),
-    serve: (answer) => memory.serve(answer),
   };
 }
 

@@ -56,6 +56,7 @@ export class RedisHolder {
     this.#waiting.set(id, settle);
     const timer = setTimeout(() => void this.#giveUp(id), timeoutMs);
     try {
+      await this.#options.link.certain();
       const heardBy = await this.#post(mailbox(id), text, timeoutMs, replica, `ask ${id}`);
       void this.#keepCalling(replica, id, heardBy);
       return await asked;

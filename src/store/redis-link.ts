@@ -62,6 +62,7 @@ export class RedisLink {
   readonly #options: RedisLinkOptions;
   readonly #client: RedisClient;
   readonly #upListeners: ((afterLoss: boolean) => void)[] = [];
+  readonly #certainListeners: (() => void)[] = [];
   #state: 'down' | 'doubted' | 'up' = 'down';
   /** The loss has been told; so its end will be. */
   #told = false;
@@ -71,7 +72,6 @@ export class RedisLink {
   #timer: NodeJS.Timeout | undefined;
   #stopped = false;
   #refusalToldAt = Number.NEGATIVE_INFINITY;
-  #decided: () => void = () => undefined;
 
   /** @throws {RouterError} WRONG_SETTINGS where a PEM file can't be read. */
   constructor(options: RedisLinkOptions) {
@@ -83,6 +83,16 @@ export class RedisLink {
 
   get up(): boolean {
     return this.#state === 'up';
+  }
+
+  get lost(): boolean {
+    return this.#state === 'down';
+  }
+
+  /** Resolves when it is up or lost: at once, or after a short doubt. */
+  certain(): Promise<void> {
+    if (this.#state !== 'doubted') return Promise.resolve();
+    return new Promise((resolve) => void this.#certainListeners.push(resolve));
   }
 
   get client(): RedisClient {
@@ -110,7 +120,7 @@ export class RedisLink {
 
   /** Resolves when it is known whether the store is there, or soon; goes on trying either way. */
   async start(): Promise<void> {
-    const decided = new Promise<void>((resolve) => (this.#decided = resolve));
+    const decided = new Promise<void>((resolve) => void this.#certainListeners.push(resolve));
     // Its errors are heard as events; it settles only when the client is stopped.
     void this.#client.connect().catch(() => undefined);
     const timer = new AbortController();
@@ -131,7 +141,7 @@ export class RedisLink {
     if (this.up && this.#client.isReady) {
       await within(this.#options.deadlineMs, this.#client.close()).catch(() => undefined);
     }
-    this.#state = 'down';
+    this.#be('down');
     this.#client.destroy();
   }
 
@@ -192,8 +202,7 @@ export class RedisLink {
     if (this.#stopped) return;
     this.#retries = 0;
     const was = this.#state;
-    this.#state = 'up';
-    this.#decided();
+    this.#be('up');
     if (this.#told)
       this.#options.log.info('the store is back', { store: describeTarget(this.#options.target) });
     else if (!this.#everUp) {
@@ -204,10 +213,14 @@ export class RedisLink {
     if (was !== 'up') for (const listener of this.#upListeners) listener(was === 'down');
   }
 
+  #be(state: 'up' | 'down'): void {
+    this.#state = state;
+    for (const tell of this.#certainListeners.splice(0)) tell();
+  }
+
   #lost(error: unknown): void {
     if (this.#stopped) return;
-    this.#state = 'down';
-    this.#decided();
+    this.#be('down');
     if (this.#told) return;
     this.#told = true;
     this.#options.log.warn('the store cannot be used; this replica works from its own memory until it can', {

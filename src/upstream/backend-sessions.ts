@@ -4,6 +4,7 @@ import { ask, AskError, messageHeaders, type Reply } from './ask.ts';
 import type { Connections } from './connections.ts';
 import { endSession, handshake, nextId, type Introduction } from './handshake.ts';
 import { listen, sessionStream, type Listener } from './listen.ts';
+import type { KnownSession, SessionMemory } from './session-memory.ts';
 
 /** A client's own session at one instance. */
 export interface BackendSession {
@@ -15,6 +16,8 @@ export interface BackendSession {
   readonly headers: readonly string[];
   /** What the backend said it can do, as JSON text; undefined where it was not asked. */
   readonly capabilities: RawJson | undefined;
+  /** As other replicas know it; undefined where it is this process's alone. */
+  readonly known?: KnownSession | undefined;
 }
 
 export interface BackendSessionsOptions {
@@ -22,6 +25,8 @@ export interface BackendSessionsOptions {
   readonly handshakeTimeoutMs: number;
   readonly now: Clock;
   readonly random: Random;
+  /** Milliseconds since 1970: other replicas read when a session was opened. */
+  readonly wallClock: Clock;
   /** A backend does not know a session any more, which was noticed without a call. */
   readonly onLost?: (session: BackendSession) => void;
 }
@@ -44,8 +49,12 @@ const MAX_EVENT_BYTES = 16 << 20;
 export class BackendSessions {
   readonly #options: BackendSessionsOptions;
   readonly #introduction: Introduction;
+  readonly #memory: SessionMemory | undefined;
   readonly #open = new Map<InstanceId, BackendSession>();
   readonly #opening = new Map<InstanceId, Promise<BackendSession>>();
+  readonly #forgetting = new Map<InstanceId, Promise<void>>();
+  /** Ids that a backend did not know any more; the memory may be late to learn it. */
+  readonly #dead = new Map<InstanceId, string>();
   /** Where each service's session is; a stateful service has one at a time. */
   readonly #pins = new Map<ServiceName, InstanceId>();
   readonly #subscriptions = new Map<ServiceName, Set<string>>();
@@ -54,16 +63,18 @@ export class BackendSessions {
   #hear: Hear | undefined;
   #closed = false;
 
-  constructor(options: BackendSessionsOptions, introduction: Introduction) {
+  constructor(options: BackendSessionsOptions, introduction: Introduction, memory?: SessionMemory) {
     this.#options = options;
     this.#introduction = introduction;
+    this.#memory = memory;
   }
 
   /** The session at the target, if it is open or needs no opening. */
   ready(target: Target): BackendSession | undefined {
     const open = this.#open.get(target.instance.id);
-    // A registration that changed is another server.
-    if (open?.instance.registration === target.instance.registration) return open;
+    // A registration that changed is another server; and which session counts is settled once it is opened.
+    const settled = !this.#opening.has(target.instance.id);
+    if (settled && open?.instance.registration === target.instance.registration) return open;
     if (!target.sessionless) return undefined;
     return this.#keep(target.instance, undefined, target.definition.protocolVersion, undefined);
   }
@@ -76,7 +87,7 @@ export class BackendSessions {
     const { instance } = target;
     let opening = this.#opening.get(instance.id);
     if (!opening) {
-      opening = this.#handshake(instance).finally(() => this.#opening.delete(instance.id));
+      opening = this.#begin(instance).finally(() => this.#opening.delete(instance.id));
       this.#opening.set(instance.id, opening);
     }
     return opening;
@@ -84,8 +95,40 @@ export class BackendSessions {
 
   /** The backend does not know this session any more; the next use opens another. */
   forget(session: BackendSession): void {
-    if (this.#open.get(session.instance.id) === session) this.#open.delete(session.instance.id);
-    this.#unhear(session);
+    this.#drop(session);
+    const { known, instance } = session;
+    if (known === undefined || this.#memory === undefined) return;
+    this.#dead.set(instance.id, known.id);
+    const forgetting = this.#memory
+      .forget(instance.id, known)
+      .finally(
+        () => this.#forgetting.get(instance.id) === forgetting && this.#forgetting.delete(instance.id),
+      );
+    this.#forgetting.set(instance.id, forgetting);
+  }
+
+  /** Goes on in a session that another replica opened, unless there is one already. */
+  adopt(instance: Instance, known: KnownSession): void {
+    if (!this.#usable(instance, known)) return;
+    const open = this.#open.get(instance.id);
+    if (open?.instance.registration === instance.registration || this.#opening.has(instance.id)) return;
+    this.#keepKnown(instance, known);
+  }
+
+  /** Sessions here that other replicas can go on with. */
+  get known(): ReadonlyMap<InstanceId, KnownSession> {
+    const known = [...this.#open].flatMap(([id, session]) =>
+      session.known ? [[id, session.known] as const] : [],
+    );
+    return new Map(known);
+  }
+
+  /** What is known of them beyond this process was lost: says it again. */
+  async rememberAgain(instances: readonly InstanceId[]): Promise<void> {
+    for (const id of instances) {
+      const known = this.#open.get(id)?.known;
+      if (known) await this.#memory?.remember(id, known);
+    }
   }
 
   /** Sends a notification or a response; nobody waits for it, and a backend that does not take it is left alone. */
@@ -138,19 +181,42 @@ export class BackendSessions {
 
   /** Forgets sessions at instances that are gone. Calls that still run there keep their own hold of it. */
   retain(known: { has(instance: InstanceId): boolean }): void {
-    for (const [id, session] of this.#open) if (!known.has(id)) this.forget(session);
+    // Nobody can go on with them; they need not be taken out of the memory one by one.
+    for (const [id, session] of this.#open) if (!known.has(id)) this.#drop(session);
     for (const [service, id] of this.#pins) if (!known.has(id)) this.#pins.delete(service);
   }
 
   /** Ends every session at its backend. Best effort, never rejects. */
-  async close(): Promise<void> {
+  close(): Promise<void> {
+    return this.#close(() => true);
+  }
+
+  /** Other replicas go on with the sessions that they know of; only the rest is ended. Never rejects. */
+  letGo(): Promise<void> {
+    return this.#close((session) => session.known === undefined);
+  }
+
+  async #close(ends: (session: BackendSession) => boolean): Promise<void> {
     this.#closed = true;
     const sessions = [...this.#open.values()];
     for (const session of sessions) this.#unhear(session);
     this.#open.clear();
     this.#pins.clear();
     this.#subscriptions.clear();
-    await Promise.all(sessions.map((session) => this.#end(session)));
+    await Promise.all(sessions.filter(ends).map((session) => this.#end(session)));
+  }
+
+  async #begin(instance: Instance): Promise<BackendSession> {
+    // What is forgotten must not be recalled.
+    await this.#forgetting.get(instance.id);
+    const known = await this.#memory?.recall(instance.id);
+    return known && this.#usable(instance, known)
+      ? this.#keepKnown(instance, known)
+      : this.#handshake(instance);
+  }
+
+  #usable(instance: Instance, { id, registration }: KnownSession): boolean {
+    return registration === instance.registration && id !== this.#dead.get(instance.id) && !this.#closed;
   }
 
   async #handshake(instance: Instance): Promise<BackendSession> {
@@ -159,7 +225,13 @@ export class BackendSessions {
       headers: [],
       timeoutMs,
     });
-    const session = this.#keep(instance, opened.sessionId, opened.protocolVersion, opened.capabilities);
+    const session = this.#keep(
+      instance,
+      opened.sessionId,
+      opened.protocolVersion,
+      opened.capabilities,
+      this.#tellable(instance, opened),
+    );
     // The client said goodbye while the backend was still saying hello.
     if (this.#closed) {
       this.#open.delete(instance.id);
@@ -167,10 +239,38 @@ export class BackendSessions {
       return session;
     }
     // Before the first call, so that what the call makes the server say finds them set.
-    await this.#applyLevel(session);
     const uris = this.#subscriptions.get(instance.service) ?? [];
-    await Promise.all([...uris].map((uri) => this.query(session, 'resources/subscribe', { uri })));
-    return session;
+    const [settled] = await Promise.all([
+      this.#settle(session),
+      this.#applyLevel(session),
+      ...[...uris].map((uri) => this.query(session, 'resources/subscribe', { uri })),
+    ]);
+    return settled;
+  }
+
+  /** Of what other replicas can go on with, what they need to know. A stream to this process is no such thing. */
+  #tellable(
+    { endpoint, service, registration }: Instance,
+    opened: { readonly sessionId: string | undefined; protocolVersion: string; capabilities: RawJson },
+  ): KnownSession | undefined {
+    const { sessionId: id, protocolVersion, capabilities } = opened;
+    if (!this.#memory || id === undefined || endpoint.transport !== 'streamable-http') return undefined;
+    const openedAt = this.#options.wallClock();
+    return { id, protocolVersion, capabilities, service, registration, openedAt };
+  }
+
+  /** Of two replicas that open at the same time, one is first; the other takes that session and ends its own. */
+  async #settle(session: BackendSession): Promise<BackendSession> {
+    const { known, instance } = session;
+    if (!known) return session;
+    const first = (await this.#memory?.remember(instance.id, known)) ?? known;
+    if (first.id === known.id || !this.#usable(instance, first)) return session;
+    void this.#end(session);
+    return this.#keepKnown(instance, first);
+  }
+
+  #keepKnown(instance: Instance, known: KnownSession): BackendSession {
+    return this.#keep(instance, known.id, known.protocolVersion, known.capabilities, known);
   }
 
   #keep(
@@ -178,11 +278,12 @@ export class BackendSessions {
     id: string | undefined,
     protocolVersion: string,
     capabilities: RawJson | undefined,
+    known?: KnownSession,
   ): BackendSession {
     const old = this.#open.get(instance.id);
     if (old) this.#unhear(old);
     const headers = messageHeaders({ id, protocolVersion });
-    const session: BackendSession = { instance, id, protocolVersion, headers, capabilities };
+    const session: BackendSession = { instance, id, protocolVersion, headers, capabilities, known };
     this.#open.set(instance.id, session);
     this.#pins.set(instance.service, instance.id);
     if (this.#hear) this.#startHearing(session);
@@ -244,6 +345,11 @@ export class BackendSessions {
       random,
     });
     this.#listeners.set(session, listener);
+  }
+
+  #drop(session: BackendSession): void {
+    if (this.#open.get(session.instance.id) === session) this.#open.delete(session.instance.id);
+    this.#unhear(session);
   }
 
   #unhear(session: BackendSession): void {

@@ -88,6 +88,11 @@ export class RawSession {
     return session;
   }
 
+  /** A session that was opened before, perhaps elsewhere. */
+  static resume(url: string, id: string): RawSession {
+    return new RawSession(url, id, {});
+  }
+
   post(message: unknown, headers: Record<string, string> = {}): Promise<Answer> {
     return raw(this.url, {
       headers: { 'mcp-session-id': this.id, 'mcp-protocol-version': '2025-11-25', ...headers },
