@@ -97,7 +97,7 @@ export class Edge {
       const text = await this.#body(request);
       const identity = this.#options.authenticate(request);
       if (isBatch(text)) {
-        this.#batch(text, request, endpoint, identity, answer);
+        await this.#batch(text, request, endpoint, identity, answer);
         return;
       }
       const message = readEnvelope(text);
@@ -145,13 +145,13 @@ export class Edge {
   }
 
   /** @throws {RouterError} where the session's revision knows no batches */
-  #batch(
+  async #batch(
     text: string,
     request: IncomingMessage,
     endpoint: Endpoint,
     identity: Identity,
     answer: HttpAnswer,
-  ): void {
+  ): Promise<void> {
     const texts = splitBatch(text);
     const session = this.#session(request, endpoint, identity);
     if (session.seal.protocolVersion !== BATCH_VERSION) {
@@ -160,6 +160,7 @@ export class Edge {
         `Invalid request: batches belong to revision ${BATCH_VERSION}, this session is of ${session.seal.protocolVersion}. Send the messages one by one.`,
       );
     }
+    await this.#options.sessions.restoring(session);
     const logs = session.logs(versionHeader(request));
     if (logs) answer.keepIn(logs);
     handleBatch(
