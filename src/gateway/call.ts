@@ -28,7 +28,7 @@ import type { Done, HealthBook, Outcome } from '../routing/health-book.ts';
 import { pick } from '../routing/pick.ts';
 import type { BackendSession } from '../upstream/backend-sessions.ts';
 import type { Connections } from '../upstream/connections.ts';
-import { Exchange, type AnswerHead, type ExchangeFailure, type Receiver } from '../upstream/exchange.ts';
+import type { AnswerHead, ExchangeFailure, Receiver, Sending } from '../upstream/exchange.ts';
 import { sessionStream } from '../upstream/listen.ts';
 import { answers, judge, legacyStatus, resultOf, type CallResult } from './answer-check.ts';
 import * as problem from './call-errors.ts';
@@ -131,7 +131,7 @@ export class Call implements Receiver, RunningCall, BridgedCall, HeldCall {
   #sentAt: number | undefined;
   #bridge: Bridge | undefined;
   #backend: BackendSession | undefined;
-  #exchange: Exchange | undefined;
+  #exchange: Sending | undefined;
   #head: AnswerHead | undefined;
   #body: Body = 'none';
   #held: Buffer[] = [];
@@ -259,8 +259,8 @@ export class Call implements Receiver, RunningCall, BridgedCall, HeldCall {
     this.#heldBytes = 0;
     const { endpoint } = backend.instance;
     const { headers, body } = bridge.outgoing(backend, this.#answer.forwarded);
-    this.#exchange = new Exchange(
-      this.#ports.connections.forCalls(endpoint),
+    this.#exchange = this.#ports.connections.send(
+      endpoint,
       {
         method: 'POST',
         path: endpoint.path,
@@ -566,8 +566,8 @@ export class Call implements Receiver, RunningCall, BridgedCall, HeldCall {
     if (this.#over || !backend) return;
     const { endpoint } = backend.instance;
     this.#body = 'none';
-    this.#exchange = new Exchange(
-      this.#ports.connections.forStreams(endpoint),
+    this.#exchange = this.#ports.connections.stream(
+      endpoint,
       {
         ...sessionStream(backend)(this.#lastEventId),
         path: endpoint.path,

@@ -4,7 +4,7 @@ import { JSON_TYPE, SESSION_HEADER, SSE_TYPE, VERSION_HEADER } from '../relay/he
 import { memberText } from '../relay/json-scan.ts';
 import { SseLimitError, SseParser } from '../relay/sse.ts';
 import type { Connections } from './connections.ts';
-import { Exchange, type AnswerHead, type ExchangeFailure } from './exchange.ts';
+import type { AnswerHead, ExchangeFailure, Sending } from './exchange.ts';
 
 /** The router's own requests to a backend: initialize, lists, ping. Calls of clients don't come this way. */
 export interface Question {
@@ -70,7 +70,7 @@ export function ask(connections: Connections, question: Question): Promise<Reply
     let settled = false;
     let sse: SseParser | undefined;
     // Set last: a closed pool fails the exchange before its constructor returns.
-    let exchange: Exchange | undefined;
+    let exchange: Sending | undefined;
     const deadline = setTimeout(() => {
       settle(new AskError('timeout', `did not finish its answer within ${question.timeoutMs} ms`));
     }, question.timeoutMs);
@@ -99,8 +99,8 @@ export function ask(connections: Connections, question: Question): Promise<Reply
       else if (message.id === question.id && head) settle(replyOf(message, head, bytes));
     };
 
-    exchange = new Exchange(
-      connections.forCalls(question.endpoint),
+    exchange = connections.send(
+      question.endpoint,
       {
         method: 'POST',
         path: question.endpoint.path,
@@ -108,6 +108,7 @@ export function ask(connections: Connections, question: Question): Promise<Reply
         body: question.text,
         firstByteTimeoutMs: question.timeoutMs,
         idleTimeoutMs: question.timeoutMs,
+        answerOnly: question.onMessage === undefined,
       },
       {
         head(answer) {
@@ -134,7 +135,7 @@ export function ask(connections: Connections, question: Question): Promise<Reply
           });
         },
         fail(failure) {
-          settle(new AskError(failure.kind, failureSentence(failure, question.timeoutMs), failure.cause));
+          settle(asFailure(failure, question.timeoutMs));
         },
       },
     );
@@ -189,6 +190,12 @@ function asAskError(error: unknown): AskError {
   if (error instanceof EnvelopeError) return new AskError('garbage', `sent no JSON-RPC: ${error.message}`);
   if (error instanceof SseLimitError) return new AskError('too-large', `sent ${error.message}`);
   return new AskError('garbage', 'sent something unreadable', error);
+}
+
+function asFailure(failure: ExchangeFailure, timeoutMs: number): AskError {
+  // What it says is the whole cause, told already.
+  if (failure.says !== undefined) return new AskError(failure.kind, failure.says);
+  return new AskError(failure.kind, failureSentence(failure, timeoutMs), failure.cause);
 }
 
 function failureSentence(failure: ExchangeFailure, timeoutMs: number): string {

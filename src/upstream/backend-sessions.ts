@@ -254,7 +254,8 @@ export class BackendSessions {
     opened: { readonly sessionId: string | undefined; protocolVersion: string; capabilities: RawJson },
   ): KnownSession | undefined {
     const { sessionId: id, protocolVersion, capabilities } = opened;
-    if (!this.#memory || id === undefined || endpoint.transport !== 'streamable-http') return undefined;
+    const lasting = endpoint.transport === 'streamable-http' && !this.#options.connections.foundSse(endpoint);
+    if (!this.#memory || id === undefined || !lasting) return undefined;
     const openedAt = this.#options.wallClock();
     return { id, protocolVersion, capabilities, service, registration, openedAt };
   }
@@ -281,7 +282,7 @@ export class BackendSessions {
     known?: KnownSession,
   ): BackendSession {
     const old = this.#open.get(instance.id);
-    if (old) this.#unhear(old);
+    if (old) this.#leave(old);
     const headers = messageHeaders({ id, protocolVersion });
     const session: BackendSession = { instance, id, protocolVersion, headers, capabilities, known };
     this.#open.set(instance.id, session);
@@ -349,7 +350,12 @@ export class BackendSessions {
 
   #drop(session: BackendSession): void {
     if (this.#open.get(session.instance.id) === session) this.#open.delete(session.instance.id);
+    this.#leave(session);
+  }
+
+  #leave(session: BackendSession): void {
     this.#unhear(session);
+    this.#options.connections.leave(session.instance.endpoint, session.id);
   }
 
   #unhear(session: BackendSession): void {

@@ -28,6 +28,8 @@ export interface ExchangeFailure {
   /** False only when not one byte of the request can have left: repeating it elsewhere is safe. */
   readonly sent: boolean;
   readonly cause: Error;
+  /** What the backend did, where the kind alone does not tell; ends the sentence "The server …". */
+  readonly says?: string;
 }
 
 /** What becomes of one HTTP request to a backend. `fail` or `end` comes last, and only one of them. */
@@ -50,10 +52,20 @@ export interface Outbound {
   readonly firstByteTimeoutMs: number;
   /** Longest silence inside the answer's body in milliseconds; 0 = none. */
   readonly idleTimeoutMs: number;
+  /** What the backend says before it answers is of no interest to the receiver. */
+  readonly answerOnly?: boolean;
+}
+
+/** A request that is under way. */
+export interface Sending {
+  /** Lets the backend go on after `data` returned false. */
+  resume(): void;
+  /** Ends it from our side. The receiver hears `fail` with kind `aborted`, unless it was over. */
+  abort(): void;
 }
 
 /** One HTTP request to one backend, on undici's lowest interface: no promise, no stream, no copy. */
-export class Exchange implements Dispatcher.DispatchHandler {
+export class Exchange implements Dispatcher.DispatchHandler, Sending {
   readonly #receiver: Receiver;
   #controller: Dispatcher.DispatchController | undefined;
   #over = false;
@@ -74,12 +86,10 @@ export class Exchange implements Dispatcher.DispatchHandler {
     );
   }
 
-  /** Lets the backend go on after `data` returned false. */
   resume(): void {
     this.#controller?.resume();
   }
 
-  /** Ends the exchange from our side. The receiver hears `fail` with kind `aborted`, unless it was over. */
   abort(): void {
     if (this.#over || this.#aborted) return;
     this.#aborted = true;

@@ -4,7 +4,6 @@ import { memberString, memberText, scanObject } from '../relay/json-scan.ts';
 import { isLegacyVersion } from '../relay/versions.ts';
 import { ask, AskError, messageHeaders, snippet, type Question, type Reply } from './ask.ts';
 import type { Connections } from './connections.ts';
-import { Exchange } from './exchange.ts';
 
 /** Whom the backend shall see: the client's own words, or the router's when it asks for itself. */
 export interface Introduction {
@@ -55,9 +54,11 @@ export function nextId(): RawJson {
   return `"mcp-router-${++lastId}"` as RawJson;
 }
 
+const GOODBYE_MS = 2000;
+
 /**
  * `initialize` and `notifications/initialized` (2025-11-25, lifecycle).
- * @throws {HandshakeError}
+ * @throws {HandshakeError} A session that was opened and can't be used is ended.
  */
 export async function handshake(
   connections: Connections,
@@ -71,10 +72,29 @@ export async function handshake(
     `${JSON.stringify(introduction.protocolVersion)},"capabilities":${introduction.capabilities},` +
     `"clientInfo":${introduction.clientInfo}}}`;
   const common = { endpoint, ...options, maxBytes: MAX_INITIALIZE_BYTES };
-  const opened = readOpened(await asking(connections, { ...common, session: undefined, text, id }));
+  const reply = await asking(connections, { ...common, session: undefined, text, id });
+  try {
+    const opened = readOpened(reply);
+    await confirm(connections, common, opened);
+    return opened;
+  } catch (error) {
+    const sessionId = reply.kind === 'result' ? reply.head.headers[SESSION_HEADER] : undefined;
+    if (typeof sessionId === 'string' && SESSION_ID.test(sessionId)) {
+      const { protocolVersion } = introduction;
+      void endSession(connections, endpoint, { id: sessionId, protocolVersion }, options.headers, GOODBYE_MS);
+    }
+    throw error;
+  }
+}
+
+async function confirm(
+  connections: Connections,
+  common: Pick<Question, 'endpoint' | 'headers' | 'timeoutMs' | 'onMessage' | 'maxBytes'>,
+  opened: Handshake,
+): Promise<void> {
   const session = { id: opened.sessionId, protocolVersion: opened.protocolVersion };
-  const initialized = '{"jsonrpc":"2.0","method":"notifications/initialized"}';
-  const reply = await asking(connections, { ...common, session, text: initialized, id: undefined });
+  const text = '{"jsonrpc":"2.0","method":"notifications/initialized"}';
+  const reply = await asking(connections, { ...common, session, text, id: undefined });
   if (reply.kind === 'refused' || reply.kind === 'error') {
     throw new HandshakeError(
       'refused',
@@ -83,7 +103,6 @@ export async function handshake(
       reply.head.status,
     );
   }
-  return opened;
 }
 
 async function asking(connections: Connections, question: Question): Promise<Reply> {
@@ -170,8 +189,8 @@ export function endSession(
   timeoutMs: number,
 ): Promise<void> {
   return new Promise((resolve) => {
-    void new Exchange(
-      connections.forCalls(endpoint),
+    void connections.send(
+      endpoint,
       {
         method: 'DELETE',
         path: endpoint.path,

@@ -5,7 +5,7 @@ import { modernHeaders, modernRequest, type ModernIntroduction } from '../relay/
 import { SseParser } from '../relay/sse.ts';
 import { snippet } from './ask.ts';
 import type { Connections } from './connections.ts';
-import { Exchange, type Outbound } from './exchange.ts';
+import type { Outbound, Sending } from './exchange.ts';
 import { nextId } from './handshake.ts';
 
 export interface Listener {
@@ -72,7 +72,7 @@ export function subscription(introduction: ModernIntroduction, filter: Subscript
 
 /** A stream on which a backend speaks by itself, opened again whenever it ends. */
 export function listen(connections: Connections, options: ListenOptions): Listener {
-  let exchange: Exchange | undefined;
+  let exchange: Sending | undefined;
   let timer: NodeJS.Timeout | undefined;
   let stopped = false;
   let lastEventId: string | undefined;
@@ -103,8 +103,8 @@ export function listen(connections: Connections, options: ListenOptions): Listen
 
   function open(): void {
     let parser: SseParser | undefined;
-    exchange = new Exchange(
-      connections.forStreams(options.endpoint),
+    exchange = connections.stream(
+      options.endpoint,
       {
         ...options.opening(lastEventId),
         path: options.endpoint.path,

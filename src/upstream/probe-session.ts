@@ -1,4 +1,4 @@
-import type { Clock, Endpoint, Eras, Random, RawJson, ServerDefinition } from '../model.ts';
+import type { Clock, Endpoint, Eras, Problem, Random, RawJson, ServerDefinition } from '../model.ts';
 import { errorResponse, resultResponse, type Envelope } from '../relay/envelope.ts';
 import type { ModernIntroduction } from '../relay/modern.ts';
 import { LATEST_LEGACY_VERSION } from '../relay/versions.ts';
@@ -43,6 +43,15 @@ const MAX_ANSWER_BYTES = 1 << 16;
 const CAPABILITIES =
   '{"roots":{"listChanged":true},"sampling":{"tools":{}},"elicitation":{"form":{},"url":{}}}' as RawJson;
 
+/** Found to speak HTTP+SSE, and not registered so. */
+const unregisteredSse: Problem = {
+  code: 'TRANSPORT_FOUND',
+  subject: 'mcp-transport',
+  message:
+    'It is registered for Streamable HTTP and speaks the older HTTP+SSE transport. It is served that way; ' +
+    'register it with mcp-transport=sse, then nothing has to be tried out.',
+};
+
 /**
  * The router's own dealings with one instance. A session is opened once and used for every look and ping, since
  * some servers keep each session for ever; a server of the modern era needs none. Which eras it speaks is asked
@@ -75,7 +84,9 @@ export class ProbeSession {
     const onMessage = (message: Envelope): void => this.#hear(message);
     try {
       const { speaker, opening, eras } = await this.#meet(onMessage);
-      const definition = await look(speaker, { timeoutMs, maxBytes, onMessage });
+      const seen = await look(speaker, { timeoutMs, maxBytes, onMessage });
+      const found = this.#options.connections.foundSse(this.#endpoint);
+      const definition = found ? { ...seen, problems: [unregisteredSse, ...seen.problems] } : seen;
       const sessionless = eras.legacy && this.#session?.sessionId === undefined;
       if (this.#closed) await this.#hangUp();
       else if (!this.#listener) this.#startListening(opening);
@@ -131,11 +142,7 @@ export class ProbeSession {
     const discovery = this.#discovery;
     const modern = discovery.kind === 'modern';
     try {
-      this.#session ??= await handshake(connections, this.#endpoint, this.#introduction(), {
-        headers: [],
-        timeoutMs,
-        onMessage,
-      });
+      this.#session ??= await this.#greet(onMessage, modern);
     } catch (error) {
       // A server of the modern era alone says so in many ways; one that can't be reached says nothing.
       if (!modern || !(error instanceof HandshakeError) || error.retryable) throw error;
@@ -152,6 +159,31 @@ export class ProbeSession {
       opening: sessionStream({ id: session.sessionId, protocolVersion: session.protocolVersion }),
       eras: { legacy: true, modern },
     };
+  }
+
+  /**
+   * Opens a session. A server that answers `initialize` as one over HTTP+SSE would is tried for that transport
+   * (2025-11-25, transports: backwards compatibility).
+   * @throws {HandshakeError}
+   */
+  async #greet(onMessage: (message: Envelope) => void, modern: boolean): Promise<Handshake> {
+    const { connections, timeoutMs } = this.#options;
+    const greeting = { headers: [], timeoutMs, onMessage };
+    try {
+      return await handshake(connections, this.#endpoint, this.#introduction(), greeting);
+    } catch (error) {
+      if (!(error instanceof HandshakeError) || error.retryable || modern) throw error;
+      if (connections.foundSse(this.#endpoint)) {
+        // Once it did, now it does not: the next look starts from what is registered.
+        connections.lostSse(this.#endpoint);
+        throw error;
+      }
+      const { transport } = this.#endpoint;
+      if (!deniesTransport(error) || transport === 'openapi') throw error;
+      if (transport === 'sse') throw withHint(error, hints.streamableHttp);
+      if (!(await connections.findSse(this.#endpoint, timeoutMs))) throw withHint(error, hints.sse);
+      return await handshake(connections, this.#endpoint, this.#introduction(), greeting);
+    }
   }
 
   #hangUp(): Promise<void> {
@@ -222,4 +254,19 @@ export class ProbeSession {
       maxBytes: MAX_ANSWER_BYTES,
     });
   }
+}
+
+/** The statuses that the specification names (2025-11-25, transports: backwards compatibility), and 406. */
+function deniesTransport({ status }: HandshakeError): boolean {
+  return status === 400 || status === 404 || status === 405 || status === 406;
+}
+
+const hints = {
+  sse: 'is mcp-path right? A server of the older HTTP+SSE transport is registered with mcp-transport=sse',
+  streamableHttp: 'a server that speaks Streamable HTTP is registered without mcp-transport=sse',
+} as const;
+
+function withHint(error: HandshakeError, hint: string): HandshakeError {
+  const { kind, message, retryable, status, cause } = error;
+  return new HandshakeError(kind, `${message}; ${hint}`, retryable, status, cause);
 }

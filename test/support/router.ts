@@ -78,3 +78,14 @@ export function at(name: string, id: string, port: number, more: Partial<Instanc
   const base = instance(name, id, more);
   return { ...base, endpoint: { ...base.endpoint, port, ...more.endpoint } };
 }
+
+/** An instance that speaks HTTP+SSE of 2024-11-05. */
+export function overSse(
+  name: string,
+  id: string,
+  port: number,
+  { path = '/sse', ...more }: Partial<Instance> & { path?: string } = {},
+): Instance {
+  const base = at(name, id, port, more);
+  return { ...base, endpoint: { ...base.endpoint, transport: 'sse', path } };
+}

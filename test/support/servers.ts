@@ -70,3 +70,9 @@ export async function startEverything(port?: number): Promise<RunningServer> {
   const at = port ?? (await freePort());
   return startProcess([everything, 'streamableHttp'], { PORT: String(at) }, at, /listening on port/);
 }
+
+/** server-everything over HTTP+SSE of 2024-11-05; its stream is at `/sse`. */
+export async function startEverythingSse(port?: number): Promise<RunningServer> {
+  const at = port ?? (await freePort());
+  return startProcess([everything, 'sse'], { PORT: String(at) }, at, /is running on port/);
+}
