@@ -183,12 +183,14 @@ export class Prober {
         shouldRetry: ({ error }) => !entry.gone && isRetryable(error),
       });
       // Equal content keeps the older object, and with it everything that was made of it.
-      if (entry.definition?.digest !== seen.definition.digest) entry.definition = seen.definition;
+      if (!entry.definition || !sameDefinition(entry.definition, seen.definition)) {
+        entry.definition = seen.definition;
+      }
       entry.failures = 0;
       entry.eras = seen.eras;
       return {
         kind: 'learned',
-        definition: entry.definition ?? seen.definition,
+        definition: entry.definition,
         sessionless: seen.sessionless,
         eras: seen.eras,
       };
@@ -236,7 +238,7 @@ export class Prober {
         resources: resources.length,
       });
       for (const { code, subject, message } of problems) {
-        this.#options.log.warn('instance lists something that is left out', {
+        this.#options.log.warn('instance has a problem', {
           ...about,
           code,
           subject,
@@ -275,6 +277,15 @@ export class Prober {
     }
     this.#scheduleCheck(entry);
   }
+}
+
+/** Problems may come and go while what is served stays the same. */
+function sameDefinition(a: ServerDefinition, b: ServerDefinition): boolean {
+  return (
+    a.digest === b.digest &&
+    a.problems.length === b.problems.length &&
+    a.problems.every((problem, at) => problem.message === b.problems[at]?.message)
+  );
 }
 
 function sameLearned(a: Learned, b: Learned): boolean {

@@ -12,7 +12,14 @@ import {
 } from '../relay/envelope.ts';
 import { JSON_TYPE, SESSION_HEADER, VERSION_HEADER } from '../relay/headers.ts';
 import { memberText } from '../relay/json-scan.ts';
-import { Exchange, type AnswerHead, type Outbound, type Receiver, type Sending } from './exchange.ts';
+import {
+  Exchange,
+  type AnswerHead,
+  type ExchangeFailure,
+  type Outbound,
+  type Receiver,
+  type Sending,
+} from './exchange.ts';
 import { abandoned, answerNow } from './sse-answer-now.ts';
 import { SseDelivery } from './sse-delivery.ts';
 import { SseRequest, type RequestEnd } from './sse-request.ts';
@@ -22,6 +29,8 @@ import { Unheard } from './sse-unheard.ts';
 
 /** For messages of the router's own, which nobody waits for. */
 const TELL_TIMEOUT_MS = 10_000;
+/** For a stream that may be dead to show that it is not. */
+const DOUBT_MS = 5000;
 /** For the stream to open, where the one who asks sets no limit. */
 const OPENING_MS = 10_000;
 /** Of the asker's patience: the rest is for saying what was missing. */
@@ -115,7 +124,7 @@ export class SseSession implements StreamHearer {
 
   /** Closes the stream, and so ends the session (2024-11-05, transports: HTTP with SSE). */
   end(): void {
-    this.#conclude(new Error('the session was ended'));
+    this.#conclude({ kind: 'cut', cause: new Error('the session was ended') });
   }
 
   /** Ends the session with the last request that runs in it. */
@@ -157,7 +166,7 @@ export class SseSession implements StreamHearer {
       this.end();
     } else {
       opening?.giveUp({ ...end.failure, sent: false });
-      this.#conclude(end.failure.cause);
+      this.#conclude(end.failure);
     }
   }
 
@@ -225,12 +234,14 @@ export class SseSession implements StreamHearer {
     this.#tell('{"jsonrpc":"2.0","id":"mcp-router-alive","method":"ping"}');
     this.#doubtTimer = setTimeout(() => {
       this.#doubtTimer = undefined;
-      if (this.#stream?.bytes === before) this.#conclude(new Error('the stream is silent, also when pinged'));
-    }, TELL_TIMEOUT_MS);
+      if (this.#stream?.bytes !== before) return;
+      this.#conclude({ kind: 'cut', cause: new Error('the stream is silent, also when pinged') });
+    }, DOUBT_MS);
     this.#doubtTimer.unref();
   }
 
-  #conclude(cause: Error): void {
+  /** Whatever runs has been sent, and its answer will not come. */
+  #conclude(failure: Omit<ExchangeFailure, 'sent'>): void {
     if (this.#over) return;
     this.#over = true;
     this.#opening = undefined;
@@ -238,7 +249,8 @@ export class SseSession implements StreamHearer {
     this.#unheard.take('all');
     this.#stream?.close();
     this.#onOver(this);
-    for (const request of this.#requests.all()) request.giveUp({ kind: 'cut', sent: true, cause });
+    const kind = failure.kind === 'garbage' ? 'garbage' : 'cut';
+    for (const request of this.#requests.all()) request.giveUp({ ...failure, kind, sent: true });
     this.#listener?.end();
     this.#listener = undefined;
   }

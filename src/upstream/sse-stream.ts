@@ -115,7 +115,7 @@ export class SseStream implements Receiver {
   }
 
   fail(failure: ExchangeFailure): void {
-    const says = failure.kind === 'cut' ? this.#endSentence() : undefined;
+    const says = failure.kind === 'cut' && this.#head ? this.#endSentence() : undefined;
     this.#conclude({
       kind: 'failed',
       failure: { kind: failure.kind, cause: failure.cause, ...(says !== undefined && { says }) },
@@ -161,11 +161,12 @@ export class SseStream implements Receiver {
   #refused(): void {
     if (!this.#head) return;
     const { location } = this.#head.headers;
-    const body = typeof location === 'string' ? `it leads to ${location}` : Buffer.concat(this.#refusal);
+    const body =
+      typeof location === 'string' ? `it leads to ${location}` : Buffer.concat(this.#refusal).toString();
     this.#conclude({
       kind: 'refused',
       head: { ...this.#head, mediaType: 'text/plain', contentLength: undefined },
-      body: `GET ${this.#site.path} opened no event stream: ${body.toString()}`,
+      body: `GET ${this.#site.path} opened no event stream: ${body || '(empty)'}`,
     });
   }
 

@@ -95,7 +95,9 @@ export async function startSseBackend(options: SseBackendOptions = {}): Promise<
     }
     const message = JSON.parse(text) as Received;
     const send = (item: unknown): void =>
-      void stream.write(`event: message\ndata: ${typeof item === 'string' ? item : JSON.stringify(item)}\n\n`);
+      void stream.write(
+        `event: message\ndata: ${typeof item === 'string' ? item : JSON.stringify(item)}\n\n`,
+      );
     const exchange: SseExchange = {
       request,
       response,
@@ -127,7 +129,9 @@ export async function startSseBackend(options: SseBackendOptions = {}): Promise<
         result({ tools: backend.tools });
         return;
       case 'tools/call':
-        result({ content: [{ type: 'text', text: `${String(message.params?.['name'])} by ${backend.port}` }] });
+        result({
+          content: [{ type: 'text', text: `${String(message.params?.['name'])} by ${backend.port}` }],
+        });
         return;
       default:
         result({});

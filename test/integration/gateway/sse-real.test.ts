@@ -39,10 +39,7 @@ describe('server-everything over HTTP+SSE', () => {
   let modern: RunningServer;
   beforeAll(async () => {
     [router, old, modern] = await Promise.all([startHandRouter(), startEverythingSse(), startEverything()]);
-    router.register(
-      registered('old', [everythingSse('a', old)]),
-      registered('modern', [['b', modern.port]]),
-    );
+    router.register(registered('old', [everythingSse('a', old)]), registered('modern', [['b', modern.port]]));
     const probe = await connect(router);
     await eventually(async () => {
       const [a, b] = [await listed(probe, 'old__'), await listed(probe, 'modern__')];
@@ -216,9 +213,7 @@ describe('a server-everything that is killed', () => {
 
   it('while the other of two lives: no call fails', async () => {
     const [one, two] = await Promise.all([start(), start()]);
-    router.register(
-      registered('pair', [everythingSse('a', one, 'pair'), everythingSse('b', two, 'pair')]),
-    );
+    router.register(registered('pair', [everythingSse('a', one, 'pair'), everythingSse('b', two, 'pair')]));
     const callers = await Promise.all(Array.from({ length: 8 }, () => connect(router)));
     await eventually(async () => (await listed(callers[0]!, 'pair__')).length > 0);
     const echo = async (client: Client, message: string): Promise<unknown> =>
