@@ -47,7 +47,8 @@ export class SseRequest implements Receiver, Sending {
   readonly #delivery: SseDelivery;
   readonly #onEnd: (how: RequestEnd) => void;
   #post: Exchange | undefined;
-  #postState: 'none' | 'sent' | 'taken' | 'refused' | 'over' = 'none';
+  #postState: 'none' | 'sent' | 'refused' | 'over' = 'none';
+  #taken = false;
   #postBytes = 0;
   #linger: NodeJS.Timeout | undefined;
   #ended = false;
@@ -62,7 +63,7 @@ export class SseRequest implements Receiver, Sending {
 
   /** The server has accepted the POST. */
   get taken(): boolean {
-    return this.#postState === 'taken' || (this.#postState === 'over' && !this.#ended);
+    return this.#taken;
   }
 
   post(dispatcher: Dispatcher, outbound: Outbound): void {
@@ -103,6 +104,7 @@ export class SseRequest implements Receiver, Sending {
   /** The session could not be opened: this is what the server said instead. */
   refuse(head: AnswerHead, body: string): void {
     if (this.#ended) return;
+    this.#delivery.drop();
     this.#end('failed');
     this.#receiver.head(head);
     this.#receiver.data(Buffer.from(body));
@@ -132,7 +134,7 @@ export class SseRequest implements Receiver, Sending {
 
   head(answer: AnswerHead): void {
     if (answer.status >= 200 && answer.status < 300) {
-      this.#postState = 'taken';
+      this.#taken = true;
       return;
     }
     if (this.#ended) return;
@@ -143,6 +145,7 @@ export class SseRequest implements Receiver, Sending {
       return;
     }
     this.#postState = 'refused';
+    this.#delivery.drop();
     this.#end('failed');
     this.#receiver.head(answer);
   }
@@ -161,11 +164,11 @@ export class SseRequest implements Receiver, Sending {
   }
 
   fail(failure: ExchangeFailure): void {
-    const before = this.#postState;
+    const refused = this.#postState === 'refused';
     this.#postOver();
-    if (before === 'refused') this.#receiver.fail(failure);
+    if (refused) this.#receiver.fail(failure);
     // Once it is taken, the stream decides.
-    else if (before === 'sent' && failure.kind !== 'aborted') this.giveUp(failure);
+    else if (!this.#taken && failure.kind !== 'aborted') this.giveUp(failure);
   }
 
   #postOver(): void {

@@ -51,7 +51,7 @@ export async function startSdkSseServer(): Promise<SdkSseServer> {
       const server = create();
       running.opened++;
       running.sessions.set(transport.sessionId, { transport, server });
-      server.server.onclose = () => running.sessions.delete(transport.sessionId);
+      response.once('close', () => running.sessions.delete(transport.sessionId));
       void server.connect(transport);
       return;
     }

@@ -269,6 +269,15 @@ describe('looking', () => {
     await eventually(() => one.sessions.size === 0);
   });
 
+  it('ends a session that it could open and cannot use', async () => {
+    const one = await backend();
+    one.on['notifications/initialized'] = ({ response }) => void response.writeHead(400).end();
+    router.register(registered('one', [['a', one.port]]));
+    await eventually(async () => (await view('one')).instances[0]?.probe.result === 'failed');
+    expect(one.count('initialize')).toBeGreaterThan(0);
+    await eventually(() => one.sessions.size === 0);
+  });
+
   it('starts anew when the instance registers again, and when it comes back from critical', async () => {
     const one = await backend();
     const says = (registration: string, state: 'passing' | 'critical' = 'passing') =>
