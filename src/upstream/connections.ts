@@ -94,11 +94,9 @@ export class Connections {
       if (this.#overSse(endpoint)) usedSse.add(sseKey(endpoint));
     }
     for (const key of this.#foundSse) if (!usedSse.has(key)) this.#foundSse.delete(key);
-    for (const [key, server] of this.#sse) {
-      if (usedSse.has(key)) continue;
-      server.leaveAll();
-      // While a call runs there, its client's answers have to get there too.
-      if (server.sessions === 0) this.#sse.delete(key);
+    // While a call runs there, its client's answers have to get there too.
+    for (const [key, { sessions }] of this.#sse) {
+      if (sessions === 0 && !usedSse.has(key)) this.#sse.delete(key);
     }
     for (const pools of [this.#calls, this.#streams]) {
       for (const [key, pool] of pools) {
@@ -111,7 +109,6 @@ export class Connections {
 
   /** Cuts everything that still runs. */
   async destroy(): Promise<void> {
-    for (const server of this.#sse.values()) server.destroy();
     this.#sse.clear();
     const pools = [...this.#calls.values(), ...this.#streams.values()];
     this.#calls.clear();

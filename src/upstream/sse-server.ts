@@ -47,16 +47,6 @@ export class SseServer {
     this.#sessions.get(id)?.endWhenIdle();
   }
 
-  /** The same for all sessions there are. */
-  leaveAll(): void {
-    for (const session of this.#sessions.values()) session.endWhenIdle();
-  }
-
-  /** Ends all sessions, and what runs in them. */
-  destroy(): void {
-    for (const session of this.#sessions.values()) session.end();
-  }
-
   #post(outbound: Outbound, receiver: Receiver, session: SseSession | undefined): Sending {
     let message: Envelope;
     try {

@@ -281,6 +281,22 @@ describe('a server over HTTP+SSE that is registered for Streamable HTTP', () => 
     expect(two.count('tools/call')).toBe(1);
   });
 
+  it('since it was replaced by an older one is found out as well', async () => {
+    const one = await startBackend();
+    backends.push(one);
+    router.register(registered('s', [found('a', one.port)]));
+    await eventually(async () => (await listed()).includes('s__echo'));
+    expect((await view('s')).problems).toEqual([]);
+    await one.stop();
+    await sse({ port: one.port });
+    const instance = found('a', one.port);
+    router.register(registered('s', [{ ...instance, state: 'critical' }]));
+    router.register(registered('s', [instance]));
+    await eventually(async () => (await view('s')).problems[0]?.code === 'TRANSPORT_FOUND', {
+      withinMs: 20_000,
+    });
+  });
+
   it('at another path than its stream is a problem that says what to look at', async () => {
     const one = await sse();
     router.register(registered('s', [['a', one.port]]));
