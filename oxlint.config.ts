@@ -34,28 +34,25 @@ const rooms: Record<string, { rooms: string[]; packages: string[] }> = {
   },
   observability: { rooms: [], packages: ['winston', 'prom-client', 'node:*'] },
   admin: { rooms: [], packages: ['express', 'node:http', 'node:crypto'] },
-  sidecar: { rooms: ['relay'], packages: ['node:*', 'node:timers/promises'] },
+  sidecar: { rooms: ['relay', 'upstream'], packages: ['node:*', 'node:timers/promises'] },
 };
 
-function roomRule(room: string, allowed: { rooms: string[]; packages: string[] }): OxlintOverride {
-  const siblings = allowed.rooms.flatMap((name) => [`!../${name}`, `!../${name}/**`]);
+function roomRule(room: string, allowed: { rooms: string[]; packages: string[] }): OxlintOverride[] {
   const packages = allowed.packages.map((name) => `!${name}`);
-  return {
-    files: [`src/${room}/**/*.ts`],
-    rules: {
-      'no-restricted-imports': [
-        'error',
-        {
-          patterns: [
-            {
-              group: ['**', '!./**', '!../model.ts', '!../errors.ts', ...siblings, ...packages],
-              message: `${room} may import only model, errors, ${[...allowed.rooms, ...allowed.packages].join(', ') || 'nothing else'} (docs/architecture.md).`,
-            },
-          ],
-        },
-      ],
-    },
+  const message = `${room} may import only model, errors, ${[...allowed.rooms, ...allowed.packages].join(', ') || 'nothing else'} (docs/architecture.md).`;
+  const rule = (files: string, up: string, own: readonly string[]): OxlintOverride => {
+    const siblings = allowed.rooms.flatMap((name) => [`!${up}${name}`, `!${up}${name}/**`]);
+    const group = ['**', '!./**', ...own, `!${up}model.ts`, `!${up}errors.ts`, ...siblings, ...packages];
+    return {
+      files: [files],
+      rules: { 'no-restricted-imports': ['error', { patterns: [{ group, message }] }] },
+    };
   };
+  return [
+    rule(`src/${room}/*.ts`, '../', []),
+    // A folder inside of a room: the rest of the room is its own, too.
+    rule(`src/${room}/*/**/*.ts`, '../../', ['!../*.ts', '!../*/*.ts', '../../*.ts']),
+  ];
 }
 
 export default defineConfig({
@@ -88,7 +85,7 @@ export default defineConfig({
     'eslint/no-console': 'error',
   },
   overrides: [
-    ...Object.entries(rooms).map(([room, allowed]) => roomRule(room, allowed)),
+    ...Object.entries(rooms).flatMap(([room, allowed]) => roomRule(room, allowed)),
     { files: ['src/config/environment.ts'], rules: { 'node/no-process-env': 'off' } },
     { files: ['src/cli.ts', 'src/cli/**/*.ts'], rules: { 'eslint/no-console': 'off' } },
     {

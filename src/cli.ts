@@ -3,6 +3,7 @@ import { Command, CommanderError } from 'commander';
 import { listCommand } from './cli/list.ts';
 import { CommandFailed, UsageError } from './cli/errors.ts';
 import { configCommand } from './cli/config.ts';
+import { connectCommand } from './cli/connect.ts';
 import { demoCommand } from './cli/demo.ts';
 import { runCommand } from './cli/run.ts';
 import { serveCommand } from './cli/serve.ts';
@@ -19,6 +20,7 @@ async function main(argv: readonly string[]): Promise<number> {
     .configureHelp({ showGlobalOptions: true })
     .addCommand(serveCommand(), { isDefault: true })
     .addCommand(runCommand())
+    .addCommand(connectCommand())
     .addCommand(listCommand())
     .addCommand(configCommand())
     .addCommand(demoCommand());

@@ -119,6 +119,7 @@ export const errorTable = {
     http: 503,
     doc: "Consul can't be asked and nothing is known from before.",
   },
+  UNREACHABLE: { rpc: 1030, http: 503, doc: '`connect` cannot reach its server. Nothing was executed.' },
 } as const satisfies Record<string, { rpc: number; http: number; doc: string }>;
 
 export type ErrorCode = keyof typeof errorTable;

@@ -23,7 +23,8 @@ export function serveCommand(): Command {
         '\n/healthz, /readyz, /metrics, /api/v1/services on the admin plane.' +
         '\nSIGTERM or SIGINT drains and exits; a second one exits at once.',
     );
-  return addSettingOptions(command).action(async () => {
+  // A token to call with is for `connect`.
+  return addSettingOptions(command, (name) => name !== 'tokenFile').action(async () => {
     const [word] = command.args;
     if (word !== undefined)
       throw new UsageError(`There is no command ${word}. See: mcp-consul-router --help`);

@@ -354,6 +354,20 @@ export const settings = {
     secret: true,
     shown: (value) => showStore(value as StoreAddress),
     doc: 'What replicas share: `memory` (nothing), or a Valkey or Redis (6.2 or newer) as redis://user:password@host:6379/0, rediss://… or unix:///path?db=0. While it is lost the router works on alone.',
+    }),
+  token: setting({
+    group: 'operation',
+    schema: text(),
+    env: 'MCP_ROUTER_TOKEN',
+    secret: true,
+    doc: 'Bearer token that `connect` sends to its server.',
+  }),
+  tokenFile: setting({
+    group: 'operation',
+    schema: text(),
+    env: 'MCP_ROUTER_TOKEN_FILE',
+    flag: 'token-file',
+    doc: 'File with the bearer token of `connect`; read again when the server answers 401.',
   }),
   stateDir: setting({
     group: 'operation',

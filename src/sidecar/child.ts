@@ -2,7 +2,7 @@ import { spawn, type ChildProcess } from 'node:child_process';
 import type { Log, RawJson } from '../model.ts';
 import { EnvelopeError, readEnvelope, type Envelope } from '../relay/envelope.ts';
 import type { Limits } from './limits.ts';
-import { answeredId, LineSplitter, type Line } from './lines.ts';
+import { answeredId, asLine, LineSplitter, type Line } from './lines.ts';
 
 /** How a child ended, as the rest of a sentence that begins with "The server". */
 export interface ChildEnd {
@@ -86,8 +86,7 @@ export class Child {
     // A child that has ended is reported in a moment.
     if (this.#silent || !stdin?.writable) return true;
     if (stdin.writableLength > this.#options.limits.maxWaitingBytes) return false;
-    // In well-formed JSON, line ends stand between tokens only. A lone CR ends a line for Python's readers.
-    stdin.write(`${/[\r\n]/.test(text) ? text.replaceAll(/[\r\n]/g, ' ') : text}\n`);
+    stdin.write(`${asLine(text)}\n`);
     return true;
   }
 

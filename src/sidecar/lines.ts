@@ -63,18 +63,37 @@ export class LineSplitter {
   }
 }
 
+/** The message as one line of stdio. In well-formed JSON, line ends stand between tokens only. */
+export function asLine(message: string): string {
+  // A lone CR ends a line for Python's readers.
+  return /[\r\n]/.test(message) ? message.replaceAll(/[\r\n]/g, ' ') : message;
+}
+
 const id = String.raw`(-?\d+|"(?:[^"\\]|\\.)*")`;
-const idInFront = new RegExp(
-  String.raw`^\s*\{\s*(?:"jsonrpc"\s*:\s*"2\.0"\s*,\s*)?(?:"id"\s*:\s*${id}\s*,\s*)?(?:"jsonrpc"\s*:\s*"2\.0"\s*,\s*)?"(?:result|error)"\s*:`,
-);
+const jsonrpc = String.raw`(?:"jsonrpc"\s*:\s*"2\.0"\s*,\s*)?`;
+const idInFront = (next: string): RegExp =>
+  new RegExp(String.raw`^\s*\{\s*${jsonrpc}(?:"id"\s*:\s*${id}\s*,\s*)?${jsonrpc}"(?:${next})"\s*:`);
 const idAtEnd = new RegExp(String.raw`,\s*"id"\s*:\s*${id}\s*(?:,\s*"jsonrpc"\s*:\s*"2\.0"\s*)?\}\s*$`);
+const ofResponse = idInFront('result|error');
+const ofRequest = idInFront('method');
+
+type TooLong = Extract<Line, { kind: 'too-long' }>;
 
 /**
  * Which request a response answers of which only both ends are known; undefined where it is no response or
  * cannot be told. Serializers put the id before the result (Python, Go) or behind it (the TypeScript SDK).
  */
-export function answeredId(line: Extract<Line, { kind: 'too-long' }>): RawJson | undefined {
-  const front = idInFront.exec(line.head);
+export function answeredId(line: TooLong): RawJson | undefined {
+  return idOf(line, ofResponse);
+}
+
+/** The id of a request of which only both ends are known; undefined where it is none or cannot be told. */
+export function askedId(line: TooLong): RawJson | undefined {
+  return idOf(line, ofRequest);
+}
+
+function idOf(line: TooLong, beginning: RegExp): RawJson | undefined {
+  const front = beginning.exec(line.head);
   if (!front) return undefined;
   return (front[1] ?? idAtEnd.exec(line.tail)?.[1]) as RawJson | undefined;
 }
