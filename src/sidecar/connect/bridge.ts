@@ -8,11 +8,12 @@ import {
   type RequestEnvelope,
 } from '../../relay/envelope.ts';
 import { memberText } from '../../relay/json-scan.ts';
+import { claimsModern } from '../../relay/modern.ts';
 import { askedId, LineSplitter, type Line } from '../lines.ts';
 import { Call, type CallParts } from './call.ts';
 import { idKey, readClientMessage, requestsIn, type ClientMessage } from './client-message.ts';
 import type { Manner } from './manner.ts';
-import { isModern, type Modern } from './modern.ts';
+import type { Modern } from './modern.ts';
 import { lineTooLarge } from './problems.ts';
 import type { Session } from './session.ts';
 import { tell } from './tell.ts';
@@ -158,7 +159,7 @@ export class Bridge {
     const { session, modern } = this.#options;
     if (request.method === 'initialize') return this.#start(request, session.opening(request))?.done;
     try {
-      this.#start(request, isModern(request) ? modern.manner(request) : session.manner());
+      this.#start(request, claimsModern(request) ? modern.manner(request) : session.manner());
     } catch (error) {
       if (!(error instanceof RouterError)) throw error;
       this.#fail(request.id, error);
@@ -182,7 +183,7 @@ export class Bridge {
   #notification(message: NotificationEnvelope): Promise<void> | undefined {
     const { session } = this.#options;
     if (message.method === 'notifications/cancelled') return this.#cancelled(message);
-    if (isModern(message)) return this.#modernNotification(message);
+    if (claimsModern(message)) return this.#modernNotification(message);
     if (message.method === 'notifications/initialized') return session.initialized(message.text);
     return session.notify(message.text);
   }

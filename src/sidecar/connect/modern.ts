@@ -1,8 +1,16 @@
 import type { Log } from '../../model.ts';
 import type { NotificationEnvelope, RequestEnvelope, ResponseEnvelope } from '../../relay/envelope.ts';
 import { VERSION_HEADER } from '../../relay/headers.ts';
-import { memberObject, memberString, memberText, scanObject } from '../../relay/json-scan.ts';
-import { encodeHeader, meta, METHOD_HEADER, modernErrors, NAME_HEADER, namedBy } from '../../relay/modern.ts';
+import { memberString, memberText, scanObject } from '../../relay/json-scan.ts';
+import {
+  encodeHeader,
+  meta,
+  METHOD_HEADER,
+  modernErrors,
+  NAME_HEADER,
+  namedBy,
+  metaOf,
+} from '../../relay/modern.ts';
 import { RouterError } from '../../errors.ts';
 import { ownId, type Link } from './link.ts';
 import { Listening } from './listening.ts';
@@ -115,16 +123,6 @@ export class Modern {
       cursor = next;
     }
   }
-}
-
-/** `_meta` of a message. */
-export function metaOf(message: RequestEnvelope | NotificationEnvelope) {
-  return message.params && memberObject(message.text, message.params, '_meta');
-}
-
-/** The message says of itself that it belongs to the stateless era. */
-export function isModern(message: RequestEnvelope | NotificationEnvelope): boolean {
-  return metaOf(message)?.keys.includes(meta.protocolVersion) ?? false;
 }
 
 /** What the client says of itself, for a request in its name. */

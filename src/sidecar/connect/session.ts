@@ -2,22 +2,20 @@ import { describeError } from '../../errors.ts';
 import type { Clock, Log, RawJson, Random } from '../../model.ts';
 import {
   errorResponse,
-  replaceMember,
   type NotificationEnvelope,
   type RequestEnvelope,
   type ResponseEnvelope,
 } from '../../relay/envelope.ts';
-import { SESSION_HEADER } from '../../relay/headers.ts';
-import { memberString, scanObject, splice } from '../../relay/json-scan.ts';
+import { SESSION_HEADER, SSE_TYPE } from '../../relay/headers.ts';
 import type { AnswerHead } from '../../upstream/exchange.ts';
-import type { Reply } from '../../upstream/ask.ts';
-import { ownId } from './link.ts';
+import type { Heard } from './from-server.ts';
 import type { Manner } from './manner.ts';
 import * as problem from './problems.ts';
 import { Pauses } from './reconnect.ts';
 import { Remembered } from './remembered.ts';
 import { ServerRequests } from './server-requests.ts';
 import { ServerStream } from './server-stream.ts';
+import { farewell, openAgain, replay } from './session-life.ts';
 import {
   announcedLists,
   openedBy,
@@ -27,7 +25,6 @@ import {
   type OpenSession,
 } from './session-state.ts';
 import { tell, type TellParts, type Told } from './tell.ts';
-import { Transfer } from './transfer.ts';
 
 export interface SessionParts extends TellParts {
   readonly log: Log;
@@ -36,8 +33,6 @@ export interface SessionParts extends TellParts {
 }
 
 const MAX_TRIES = 3;
-/** Subscriptions that are set again at the same time. */
-const REPLAYED_AT_ONCE = 16;
 
 /**
  * The client's session at the server (revisions 2024-11-05 … 2025-11-25). One that the server forgets is opened
@@ -84,7 +79,7 @@ export class Session {
       resume: (cursor) => {
         // Streams end with their session.
         if (!cursor.resumption || at !== this.#current) return undefined;
-        const headers = ['accept', 'text/event-stream', ...(at?.headers ?? []), ...cursor.resumption];
+        const headers = ['accept', SSE_TYPE, ...(at?.headers ?? []), ...cursor.resumption];
         return { method: 'GET', headers };
       },
       hear: (message) => this.#hear(message, at?.generation ?? 0),
@@ -118,27 +113,30 @@ export class Session {
   #opened(session: OpenSession | undefined, initialize: RequestEnvelope, response: ResponseEnvelope): void {
     if (!session) return;
     const former = this.#current;
+    clearTimeout(this.#introducing);
     this.#stream.stop();
     this.#remembered.clear();
     this.#current = session;
     this.#introduction = { initialize, initialized: undefined, announces: announcedLists(response) };
-    if (former) void this.#bid(former);
+    if (former) void farewell(this.#parts, former);
   }
 
   /** The client's `notifications/initialized`: from now on the server may speak by itself. */
   async initialized(text: string): Promise<void> {
-    const session = this.#current;
-    if (!session || !this.#introduction) return;
-    this.#introduction = { ...this.#introduction, initialized: text };
     const told = await this.#tell(text);
-    if (session !== this.#current || this.#ended) return;
-    if (told) this.#stream.open(session);
-    // Without it the server keeps silent, so it is said again until the server has heard it.
-    else this.#introducing = setTimeout(() => void this.initialized(text), this.#pauses.next(undefined));
+    if (!this.#current || !this.#introduction || this.#ended) return;
+    if (told) {
+      this.#introduction = { ...this.#introduction, initialized: text };
+      this.#stream.open(this.#current);
+    } else {
+      // Without it the server keeps silent, so it is said again until the server has heard it.
+      this.#introducing = setTimeout(() => void this.initialized(text), this.#pauses.next(undefined));
+    }
   }
 
   /** A notification of the client. Resolves when the server has it, or will not have it. */
   async notify(text: string): Promise<void> {
+    // Before a session there is nobody to hear it.
     if (this.#current) await this.#tell(text);
     else this.#parts.log.debug('a notification without a session is left out', { begin: text.slice(0, 200) });
   }
@@ -166,7 +164,7 @@ export class Session {
     this.#ended = true;
     clearTimeout(this.#introducing);
     this.#stream.stop();
-    if (this.#current) await this.#bid(this.#current);
+    if (this.#current) await farewell(this.#parts, this.#current);
   }
 
   /**
@@ -186,41 +184,22 @@ export class Session {
     log.warn('the server forgot the session; it is opened again', { url: link.url });
     const generation = ++this.#generation;
     const { initialize, initialized, announces } = introduction;
-    const reply = await this.#ask(initialize.text, initialize.id, undefined, generation);
-    if (former !== this.#current || this.#ended) return;
-    const session = openedBy(generation, versionOf(reply), reply.head.headers[SESSION_HEADER]);
-    if (!session) throw problem.notReopened(link.url, reply);
+    const hear = (message: RequestEnvelope | NotificationEnvelope): Heard => this.#hear(message, generation);
+    const session = await openAgain(this.#parts, initialize, generation, hear);
+    if (former !== this.#current || this.#ended) {
+      void farewell(this.#parts, session);
+      return;
+    }
     this.#stream.stop();
     this.#current = session;
     for (const line of this.#asked.lost(former.generation)) output.send(line);
     if (initialized === undefined) return;
-    await this.#ask(initialized, undefined, session, generation);
-    await this.#replay(session);
+    this.#report(await this.#post(initialized, session), 'the new session did not take its beginning');
+    await replay(this.#parts, session, this.#remembered.requests, hear);
     if (session !== this.#current || this.#ended) return;
     this.#stream.open(session);
     log.info('the session is open again', { url: link.url, announces });
     this.#lookAgain();
-  }
-
-  /** Sets in a new session what the client had set in the old one. */
-  async #replay(session: OpenSession): Promise<void> {
-    const { log } = this.#parts;
-    const requests = this.#remembered.requests;
-    const replay = async (request: RequestEnvelope): Promise<void> => {
-      const id = ownId();
-      const edit = replaceMember(request.members, 'id', id);
-      const text = edit ? splice(request.text, [edit]) : request.text;
-      try {
-        const reply = await this.#ask(text, id, session, session.generation);
-        if (reply.kind === 'result') return;
-      } catch (error) {
-        log.debug('asking the new session failed', { error: describeError(error) });
-      }
-      log.warn('the new session did not take what the old one had', { method: request.method });
-    };
-    for (let at = 0; at < requests.length; at += REPLAYED_AT_ONCE) {
-      await Promise.all(requests.slice(at, at + REPLAYED_AT_ONCE).map(replay));
-    }
   }
 
   /** What the server announced meanwhile was lost: the client shall look again at all that it can be told of. */
@@ -235,7 +214,7 @@ export class Session {
     }
   }
 
-  #hear(message: RequestEnvelope | NotificationEnvelope, generation: number): string | undefined {
+  #hear(message: RequestEnvelope | NotificationEnvelope, generation: number): Heard {
     if (message.kind === 'request') {
       const text = this.#asked.arrived(message, generation);
       if (!this.#deaf) return text;
@@ -287,44 +266,4 @@ export class Session {
     await this.renew(at.generation);
     return true;
   }
-
-  #ask(
-    text: string,
-    id: RawJson | undefined,
-    at: OpenSession | undefined,
-    generation: number,
-  ): Promise<Reply> {
-    const { link, fromServer } = this.#parts;
-    return link.ask({
-      headers: [],
-      session: at,
-      text,
-      id,
-      onMessage: (message) => fromServer.relay(message.text, (heard) => this.#hear(heard, generation)),
-    });
-  }
-
-  /** Says goodbye to a session. Servers need not allow it (405). */
-  #bid(session: OpenSession): Promise<void> {
-    const { link, output } = this.#parts;
-    if (session.id === undefined) return Promise.resolve();
-    return new Promise((resolve) => {
-      const late = setTimeout(resolve, link.limits.farewellMs);
-      const over = (): void => {
-        clearTimeout(late);
-        resolve();
-      };
-      void new Transfer(
-        link,
-        output,
-        { method: 'DELETE', headers: session.headers },
-        { message: () => undefined, over },
-      );
-    });
-  }
-}
-
-function versionOf(reply: Reply): string | undefined {
-  if (reply.kind !== 'result') return undefined;
-  return memberString(reply.result, scanObject(reply.result, 0), 'protocolVersion');
 }
