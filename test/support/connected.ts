@@ -37,7 +37,8 @@ export interface StartOptions extends Partial<Omit<ConnectOptions, 'limits'>> {
 
 export function startConnect(url: string, { limits, ...more }: StartOptions = {}): StdioClient {
   const { hostname, port, pathname, search } = new URL(url);
-  const [input, output] = [new PassThrough(), new PassThrough()];
+  const input = (more.input ?? new PassThrough()) as PassThrough;
+  const output = (more.output ?? new PassThrough()) as PassThrough;
   const logs: StdioClient['logs'] = [];
   const write = (level: keyof Log) => (message: string, fields?: LogFields) =>
     void logs.push({ level, message, ...(fields && { fields }) });
