@@ -88,7 +88,7 @@ it('wrong usage ends with status 2', async () => {
 });
 
 it('every command has help and a version', async () => {
-  for (const command of ['serve', 'run', 'list', 'config', 'demo']) {
+  for (const command of ['serve', 'run', 'connect', 'list', 'config', 'demo']) {
     const help = await runProgram([command, '--help']);
     expect([command, help.status]).toEqual([command, 0]);
     expect(help.output).toContain('Usage: mcp-consul-router');

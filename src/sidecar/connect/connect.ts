@@ -64,6 +64,7 @@ export function connect(options: ConnectOptions): Connected {
   const finish = async (): Promise<void> => {
     await ending.promise;
     bridge.close();
+    log.info('connect is ending; running requests finish first', { atMostMs: options.drainTimeoutMs });
     const busy = (): boolean => !cut && (bridge.waiting || running.awaited > 0);
     await untilIdle(busy, options.drainTimeoutMs, now);
     for (const call of running.all()) call.end();

@@ -12,7 +12,7 @@ export interface StreamOwner {
   hear(message: RequestEnvelope | NotificationEnvelope, generation: number): Heard;
   /** @throws {RouterError} */
   renew(generation: number): Promise<void>;
-  /** The stream was gone for a while, and nothing can be replayed. */
+  /** The stream was gone, and what the server said meanwhile may be lost. */
   lookAgain(): void;
 }
 
@@ -71,10 +71,12 @@ export class ServerStream {
   }
 
   #opened(resumed: boolean): void {
+    const again = this.#known;
     this.#known = true;
     this.#reported = false;
     const outage = this.#pauses.opened();
-    if (outage && !resumed) this.#owner.lookAgain();
+    // A server that was away may have forgotten what it would have to replay.
+    if (again && (outage || !resumed)) this.#owner.lookAgain();
   }
 
   async #over(outcome: Outcome, session: OpenSession): Promise<void> {

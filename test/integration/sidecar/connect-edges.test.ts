@@ -530,5 +530,6 @@ describe('the end', () => {
     await client.open();
     await server.stop();
     await client.end();
+    expect(client.messages().at(-1)?.id).toBe(1);
   });
 });

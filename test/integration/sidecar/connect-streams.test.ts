@@ -206,7 +206,20 @@ describe('the stream of the server', () => {
     expect(heardNotes(client)).toEqual(['n1', 'n2']);
   });
 
-  it('that was away for a while without ids makes the client look again', async () => {
+  it('that comes again without having been resumed makes the client look again', async () => {
+    const server = await backend({ capabilities: { tools: { listChanged: true } } });
+    let gets = 0;
+    server.on['GET'] = (exchange) => {
+      raw(exchange)(': hello\n\n');
+      if (++gets === 1) setTimeout(() => exchange.response.end(), 20);
+    };
+    const client = to(server.port);
+    await client.open();
+    await eventually(() => client.heard('notifications/tools/list_changed').length === 1);
+    expect(gets).toBe(2);
+  });
+
+  it('that was away for a while makes the client look again', async () => {
     const server = await backend({ capabilities: { tools: { listChanged: true } } });
     let gets = 0;
     server.on['GET'] = (exchange) => {
