@@ -105,6 +105,11 @@ export const errorTable = {
     http: 503,
     doc: 'This process is shutting down; connect again to reach another one.',
   },
+  STREAM_GONE: {
+    rpc: 1012,
+    http: 410,
+    doc: 'The stream of a request is not kept any more, or another process had it. The request may have been executed.',
+  },
   NOT_FOUND: { rpc: -32600, http: 404, doc: 'There is no endpoint at this path.' },
   METHOD_NOT_ALLOWED: { rpc: -32600, http: 405, doc: 'The HTTP method is not served at this path.' },
   NOT_ACCEPTABLE: { rpc: -32600, http: 406, doc: '`Accept` names nothing that the answer could be.' },

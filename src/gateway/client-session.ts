@@ -19,10 +19,10 @@ import {
   type Said,
 } from './bridge.ts';
 import type { Destination } from './call.ts';
-import type { EventLogs } from './event-logs.ts';
+import type { EventLogs, Resumption } from './event-logs.ts';
 import { LegacyBridge } from './legacy-bridge.ts';
 import { LegacyToModernBridge } from './legacy-to-modern-bridge.ts';
-import type { ListKind, NoticeTaker } from './notices.ts';
+import { listKinds, type ListKind, type NoticeTaker } from './notices.ts';
 import { ResourceWatches } from './resource-watches.ts';
 import type { Scope } from './scope.ts';
 import type { SealedSessionId, SessionSeal } from './sealed-id.ts';
@@ -173,16 +173,23 @@ export class ClientSession implements Caller, NoticeTaker {
 
   /**
    * The client opens the stream on which the router speaks by itself, or opens it again: then it gets what came
-   * after event number `after`. Backends speak by themselves only while there is somebody to hear them.
+   * meanwhile, or, where that is not kept, is told to look again. Backends speak by themselves only while there is
+   * somebody to hear them.
    */
-  openNews(stream: HttpStream, after: number | undefined, version: string | undefined): void {
+  openNews(
+    stream: HttpStream,
+    lost: Extract<Resumption, { kind: 'news' }> | undefined,
+    version: string | undefined,
+  ): void {
     clearTimeout(this.#grace);
     this.#stream?.end();
     this.#stream = stream;
-    this.#news ??= this.#events.open(this.seal.id, MAX_NEWS_BYTES);
-    if (this.#polls(version) && after === undefined) stream.write(this.#news.prime());
+    this.#news ??= this.#events.open(this.seal.id, 'news', MAX_NEWS_BYTES);
+    const kept = lost?.log === this.#news && this.#news.keeps(lost.after);
+    if (this.#polls(version) && !kept) stream.write(this.#news.prime());
     // Without an id the client asks for what comes, not for what was.
-    this.#news.resume(stream, after ?? Number.MAX_SAFE_INTEGER);
+    this.#news.resume(stream, kept ? lost.after : Number.MAX_SAFE_INTEGER);
+    if (lost && !kept) for (const kind of listKinds) this.listChanged(kind);
     this.backends.listen((message, from) => {
       const said = this.heard(message, from);
       if (said.kind === 'event') this.#tell(said.text);
@@ -209,10 +216,6 @@ export class ClientSession implements Caller, NoticeTaker {
     return this.#stream !== undefined;
   }
 
-  isNews(log: StreamLog): boolean {
-    return log === this.#news;
-  }
-
   #tell(text: string): void {
     this.#news?.append(text);
   }
@@ -225,7 +228,7 @@ export class ClientSession implements Caller, NoticeTaker {
   logs(version: string | undefined): LogSource | undefined {
     if (this.seal.protocolVersion < '2025-03-26') return undefined;
     return {
-      open: () => this.#events.open(this.seal.id),
+      open: () => this.#events.open(this.seal.id, 'request'),
       close: (log) => this.#events.close(log),
       polls: this.#polls(version),
     };

@@ -321,14 +321,21 @@ export class Edge {
     const lastEventId = request.headers['last-event-id'];
     const lost =
       typeof lastEventId === 'string' ? this.#options.events.find(lastEventId, session.seal.id) : undefined;
-    // The stream of a request: what came meanwhile, and what is still to come.
-    if (lost && !session.isNews(lost.log)) {
+    // Another stream in its place would have the client wait for a response that can't come.
+    if (lost?.kind === 'gone') {
+      throw new RouterError(
+        'STREAM_GONE',
+        'The stream with this event id is not kept here any more. Whether its request was executed is not known; send it again where that is safe.',
+      );
+    }
+    // What came meanwhile, and what is still to come.
+    if (lost?.kind === 'request') {
       const stream = new HttpStream(response, {}, this.#options.keepAliveMs, () => lost.log.leave(stream));
       lost.log.resume(stream, lost.after);
       return;
     }
     const stream = new HttpStream(response, {}, this.#options.keepAliveMs, () => session.closeNews(stream));
-    session.openNews(stream, lost?.after, versionHeader(request));
+    session.openNews(stream, lost, versionHeader(request));
   }
 
   #delete(request: IncomingMessage, endpoint: Endpoint, answer: HttpAnswer): void {

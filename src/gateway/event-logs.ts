@@ -8,6 +8,17 @@ const KEPT_MS = 60_000;
 const MAX_KEPT_BYTES = 64 << 20;
 const MAX_STREAM_BYTES = 1 << 20;
 
+/** Whose events a stream has. Its name begins with it, so that every process can tell, also of streams it never had. */
+const marks = { request: 'r', news: 'n' } as const;
+
+/** Where a client that lost a stream goes on. */
+export type Resumption =
+  | { readonly kind: 'request'; readonly log: StreamLog; readonly after: number }
+  /** The stream of a request that is not kept any more, was another process's, or another session's. */
+  | { readonly kind: 'gone' }
+  /** The client's own stream. */
+  | { readonly kind: 'news'; readonly log: StreamLog | undefined; readonly after: number };
+
 /** The event streams of all sessions, while they run and for a short while after. */
 export class EventLogs {
   /** Streams of different processes never have the same name. */
@@ -16,8 +27,9 @@ export class EventLogs {
   readonly #over = new LRUCache<string, StreamLog>({ maxSize: MAX_KEPT_BYTES, ttl: KEPT_MS });
   #last = 0;
 
-  open(session: SessionId, maxBytes = MAX_STREAM_BYTES): StreamLog {
-    const log = new StreamLog(`${this.#prefix}${(++this.#last).toString(36)}`, session, maxBytes);
+  open(session: SessionId, of: keyof typeof marks, maxBytes = MAX_STREAM_BYTES): StreamLog {
+    const id = `${marks[of]}${this.#prefix}${(++this.#last).toString(36)}`;
+    const log = new StreamLog(id, session, maxBytes);
     this.#running.set(log.id, log);
     return log;
   }
@@ -29,14 +41,14 @@ export class EventLogs {
     if (log.bytes > 0) this.#over.set(log.id, log, { size: log.bytes });
   }
 
-  /** The stream that an event id belongs to, if this session had it. */
-  find(
-    lastEventId: string,
-    session: SessionId,
-  ): { readonly log: StreamLog; readonly after: number } | undefined {
+  /** What an event id of this session means. An id in nobody's form is taken for one of the client's own stream. */
+  find(lastEventId: string, session: SessionId): Resumption {
     const id = parseEventId(lastEventId);
     const log = id && (this.#running.get(id.stream) ?? this.#over.get(id.stream));
-    return log?.session === session ? { log, after: id?.number ?? 0 } : undefined;
+    const own = log?.session === session ? log : undefined;
+    const after = id?.number ?? 0;
+    if (!id?.stream.startsWith(marks.request)) return { kind: 'news', log: own, after };
+    return own ? { kind: 'request', log: own, after } : { kind: 'gone' };
   }
 
   /** Forgets what has waited long enough. To be called now and then. */

@@ -4,8 +4,8 @@ import type { Scope } from './scope.ts';
 /** A flapping service must not make every client list again and again. */
 const COALESCE_MS = 100;
 
-const kinds = ['tools', 'prompts', 'resources'] as const;
-export type ListKind = (typeof kinds)[number];
+export const listKinds = ['tools', 'prompts', 'resources'] as const;
+export type ListKind = (typeof listKinds)[number];
 
 /** Somebody who wants to know when a list is not what it was. */
 export interface NoticeTaker {
@@ -40,7 +40,7 @@ export class Notices {
 
   #tell(): void {
     this.#timer = undefined;
-    const changed = kinds.map((kind) => ({
+    const changed = listKinds.map((kind) => ({
       kind,
       services: changedServices(kind, this.#told, this.#latest),
     }));

@@ -35,9 +35,9 @@ export class StreamLog {
     return this.#bytes;
   }
 
-  /** An event without data that gives a client an id to come back with. */
+  /** An event without data that gives a client an id to come back with, for what comes from now on. */
   prime(): string {
-    return `id: ${this.id}.0\nretry: ${RETRY_MS}\ndata: \n\n`;
+    return `id: ${this.id}.${this.#first - 1 + this.#texts.length}\nretry: ${RETRY_MS}\ndata: \n\n`;
   }
 
   /** @returns the event as it goes over the wire */
@@ -51,6 +51,11 @@ export class StreamLog {
     }
     this.#follower?.write(text);
     return text;
+  }
+
+  /** Everything after event number `after` is still here. */
+  keeps(after: number): boolean {
+    return after + 1 >= this.#first && after < this.#first + this.#texts.length;
   }
 
   /** Told when another connection takes the stream over. */

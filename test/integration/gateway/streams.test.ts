@@ -110,15 +110,43 @@ describe('a client that loses the stream of its request', () => {
     const call = await held.next;
     call.out.send(log('secret'));
     await eventually(() => first.messages.length === 1);
-    const stolen = await opened(other, { 'last-event-id': (first.lastId() ?? '').replace(/\d+$/, '0') });
+    await expect(
+      opened(other, { 'last-event-id': (first.lastId() ?? '').replace(/\d+$/, '0') }),
+    ).rejects.toThrow(/410.*STREAM_GONE/);
     const news = await opened(session, { 'last-event-id': 'nobody.1' });
     call.out.send(result(call.message.id));
     await eventually(() => first.ended());
     await new Promise((resolve) => setTimeout(resolve, 50));
-    const ofTheCall = [...stolen.messages, ...news.messages].filter(
+    const ofTheCall = news.messages.filter(
       (message) => message.id !== undefined || message.method === 'notifications/message',
     );
     expect(ofTheCall).toEqual([]);
+  });
+
+  it('and comes to a router that was started anew is told so, and keeps its own stream', async () => {
+    const keys = [new Uint8Array(32).fill(3)];
+    const former = await startHandRouter({}, keys);
+    former.register(registered('one', [['a', backend.port]]));
+    const session = await RawSession.open(`${former.url}/mcp`);
+    await eventually(async () => (await session.toolNames()).length > 0);
+    const held = heldCall();
+    const call = await posted(session, work);
+    await held.next;
+    await eventually(() => call.lastId() !== undefined);
+    const lastId = call.lastId() ?? '';
+    await former.stop();
+    const next = await startHandRouter({}, keys);
+    try {
+      const at = `${next.url}/mcp`;
+      const news = await listenSse(at, session.id);
+      streams.push(news);
+      await expect(listenSse(at, session.id, { 'last-event-id': lastId })).rejects.toThrow(
+        /410.*STREAM_GONE/,
+      );
+      expect(news.ended()).toBe(false);
+    } finally {
+      await next.stop();
+    }
   });
 
   it('is given ids from the first moment on, and told when to come back', async () => {
@@ -152,6 +180,38 @@ describe('a client whose own stream is away for a moment', () => {
     backend.tools = [...backend.tools, simpleTool('new')];
     backend.notify({ jsonrpc: '2.0', method: 'notifications/tools/list_changed' });
     await eventually(async () => (await session.toolNames()).includes('one__new'));
+    const second = await opened(session, { 'last-event-id': lastId });
+    await eventually(() =>
+      second.messages.some((message) => message.method === 'notifications/tools/list_changed'),
+    );
+  });
+
+  it('and whose events are not kept is told to look again, and goes on', async () => {
+    const session = await RawSession.open(`${router.url}/mcp`);
+    const first = await opened(session, { 'last-event-id': 'n-of-another-process.3' });
+    const lists = ['tools', 'prompts', 'resources'].map((kind) => `notifications/${kind}/list_changed`);
+    await eventually(() => first.messages.length > 0);
+    expect(first.messages.map((message) => message.method)).toEqual(lists);
+    const lastId = first.lastId() ?? '';
+    first.close();
+    const second = await opened(session, { 'last-event-id': lastId });
+    backend.tools = [...backend.tools, simpleTool('new')];
+    backend.notify({ jsonrpc: '2.0', method: 'notifications/tools/list_changed' });
+    await eventually(() => second.messages.length > 0);
+    expect(second.messages.map((message) => message.method)).toEqual([lists[0]]);
+  });
+
+  it('and that missed more than is kept is told to look again', async () => {
+    const session = await RawSession.open(`${router.url}/mcp`);
+    await session.call('one__work');
+    const first = await opened(session);
+    await eventually(() => first.lastId() !== undefined);
+    const lastId = first.lastId() ?? '';
+    await eventually(() => {
+      backend.notify(log('x'.repeat(30_000)));
+      return first.messages.length > 3;
+    });
+    first.close();
     const second = await opened(session, { 'last-event-id': lastId });
     await eventually(() =>
       second.messages.some((message) => message.method === 'notifications/tools/list_changed'),
