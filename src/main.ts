@@ -19,11 +19,13 @@ import { Deadlines } from './gateway/deadlines.ts';
 import { Edge } from './gateway/edge.ts';
 import { EventLogs } from './gateway/event-logs.ts';
 import { HeldCalls } from './gateway/held-calls.ts';
+import { HeldElsewhere } from './gateway/held-elsewhere.ts';
 import { KeyRing } from './gateway/key-ring.ts';
 import { ListBytes } from './gateway/list-bytes.ts';
 import { Notices } from './gateway/notices.ts';
 import { notFound } from './gateway/scope.ts';
 import { Sealer } from './gateway/sealed-id.ts';
+import { SharedStreams } from './gateway/shared-streams.ts';
 import { SseClients } from './gateway/sse-clients.ts';
 import { Subscriptions } from './gateway/subscriptions.ts';
 import type { DoubtReason, Identity, Log, RawJson, RegistrySnapshot } from './model.ts';
@@ -192,7 +194,9 @@ export async function startRouter(settings: Settings, parts: RouterParts): Promi
     wallClock: Date.now,
   };
   const sealer = new Sealer(parts.keyRing);
-  const events = new EventLogs();
+  const events = new EventLogs(
+    settings.store.kind === 'memory' ? undefined : new SharedStreams(store.events),
+  );
   const sessions = new ClientSessions({
     sealer,
     table: () => reconciler.table,
@@ -208,6 +212,7 @@ export async function startRouter(settings: Settings, parts: RouterParts): Promi
   const sseClients = new SseClients(settings.maxSessions);
   const pool = new SessionPool(backends);
   const held = new HeldCalls({ sealer, holder: store.holder.id, wallClock: Date.now });
+  const heldElsewhere = new HeldElsewhere(store.holder, held);
   const subscriptions = new Subscriptions({
     table: () => reconciler.table,
     backends,
@@ -224,6 +229,7 @@ export async function startRouter(settings: Settings, parts: RouterParts): Promi
     sseClients,
     pool,
     held,
+    heldElsewhere,
     subscriptions,
     calls: {
       connections,

@@ -354,7 +354,7 @@ export const settings = {
     secret: true,
     shown: (value) => showStore(value as StoreAddress),
     doc: 'What replicas share: `memory` (nothing), or a Valkey or Redis (6.2 or newer) as redis://user:password@host:6379/0, rediss://… or unix:///path?db=0. While it is lost the router works on alone.',
-    }),
+  }),
   token: setting({
     group: 'operation',
     schema: text(),

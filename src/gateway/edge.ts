@@ -80,7 +80,7 @@ export class Edge {
       if (endpoint.kind === 'messages') void this.#postToStream(request, answer);
       else if (endpoint.kind === 'sse') this.#openStream(request, response, endpoint);
       else if (request.method === 'POST') void this.#post(request, endpoint, answer);
-      else if (request.method === 'GET') this.#get(request, response, endpoint);
+      else if (request.method === 'GET') this.#get(request, response, endpoint, answer);
       else this.#delete(request, endpoint, answer);
     } catch (error) {
       this.#fail(answer, 'null', error);
@@ -313,7 +313,7 @@ export class Edge {
     return this.#options.sessions.find(sealed, identity.digest, endpoint.path, endpoint.scope);
   }
 
-  #get(request: IncomingMessage, response: ServerResponse, endpoint: Endpoint): void {
+  #get(request: IncomingMessage, response: ServerResponse, endpoint: Endpoint, answer: HttpAnswer): void {
     if (!accepts(request.headers.accept, SSE_TYPE)) {
       throw new RouterError('NOT_ACCEPTABLE', `Accept must name ${SSE_TYPE}.`);
     }
@@ -321,12 +321,9 @@ export class Edge {
     const lastEventId = request.headers['last-event-id'];
     const lost =
       typeof lastEventId === 'string' ? this.#options.events.find(lastEventId, session.seal.id) : undefined;
-    // Another stream in its place would have the client wait for a response that can't come.
     if (lost?.kind === 'gone') {
-      throw new RouterError(
-        'STREAM_GONE',
-        'The stream with this event id is not kept here any more. Whether its request was executed is not known; send it again where that is safe.',
-      );
+      void this.#getFromElsewhere(String(lastEventId), session, response, answer);
+      return;
     }
     // What came meanwhile, and what is still to come.
     if (lost?.kind === 'request') {
@@ -336,6 +333,19 @@ export class Edge {
     }
     const stream = new HttpStream(response, {}, this.#options.keepAliveMs, () => session.closeNews(stream));
     session.openNews(stream, lost, versionHeader(request));
+  }
+
+  /** The stream of a request that another replica had. */
+  async #getFromElsewhere(
+    lastEventId: string,
+    session: ClientSession,
+    response: ServerResponse,
+    answer: HttpAnswer,
+  ): Promise<void> {
+    const goOn = await this.#options.events.findElsewhere(lastEventId, session.seal.id);
+    if (goOn) goOn(new HttpStream(response, {}, this.#options.keepAliveMs, () => undefined));
+    // Another stream in its place would have the client wait for a response that can't come.
+    else this.#fail(answer, 'null', streamGone());
   }
 
   #delete(request: IncomingMessage, endpoint: Endpoint, answer: HttpAnswer): void {
@@ -363,6 +373,13 @@ export class Edge {
 function versionHeader(request: IncomingMessage): string | undefined {
   const version = request.headers[VERSION_HEADER];
   return typeof version === 'string' ? version : undefined;
+}
+
+function streamGone(): RouterError {
+  return new RouterError(
+    'STREAM_GONE',
+    'The stream with this event id is not kept here any more. Whether its request was executed is not known; send it again where that is safe.',
+  );
 }
 
 function initializeAlone(): RouterError {

@@ -1,7 +1,9 @@
 import { randomBytes } from 'node:crypto';
 import { LRUCache } from 'lru-cache';
+import type { HttpStream } from '../relay/http-stream.ts';
 import { parseEventId, StreamLog } from '../relay/stream-log.ts';
 import type { SessionId } from './sealed-id.ts';
+import type { SharedStreams } from './shared-streams.ts';
 
 /** Of streams that are over: how long, and how many bytes together, they wait for a client that lost them. */
 const KEPT_MS = 60_000;
@@ -24,12 +26,19 @@ export class EventLogs {
   /** Streams of different processes never have the same name. */
   readonly #prefix = randomBytes(6).toString('base64url').replaceAll('-', '_');
   readonly #running = new Map<string, StreamLog>();
+  readonly #shared: SharedStreams | undefined;
   readonly #over = new LRUCache<string, StreamLog>({ maxSize: MAX_KEPT_BYTES, ttl: KEPT_MS });
   #last = 0;
 
+  /** @param shared where replicas share streams */
+  constructor(shared?: SharedStreams) {
+    this.#shared = shared;
+  }
+
   open(session: SessionId, of: keyof typeof marks, maxBytes = MAX_STREAM_BYTES): StreamLog {
     const id = `${marks[of]}${this.#prefix}${(++this.#last).toString(36)}`;
-    const log = new StreamLog(id, session, maxBytes);
+    const hearer = of === 'request' ? this.#shared?.open(session, id) : undefined;
+    const log = new StreamLog(id, session, maxBytes, hearer);
     this.#running.set(log.id, log);
     return log;
   }
@@ -49,6 +58,18 @@ export class EventLogs {
     const after = id?.number ?? 0;
     if (!id?.stream.startsWith(marks.request)) return { kind: 'news', log: own, after };
     return own ? { kind: 'request', log: own, after } : { kind: 'gone' };
+  }
+
+  /**
+   * The stream of a request that another replica had: writes what came after the event with this id, and what comes.
+   * Undefined where it is kept nowhere.
+   */
+  async findElsewhere(
+    lastEventId: string,
+    session: SessionId,
+  ): Promise<((to: HttpStream) => void) | undefined> {
+    const id = parseEventId(lastEventId);
+    return id && this.#shared?.find(session, id.stream, id.number);
   }
 
   /** Forgets what has waited long enough. To be called now and then. */

@@ -4,6 +4,7 @@ import type { Clock, Identity } from '../model.ts';
 import type { RequestEnvelope } from '../relay/envelope.ts';
 import { memberText } from '../relay/json-scan.ts';
 import { canonical } from '../upstream/definition.ts';
+import type { ReplicaId } from '../store/store.ts';
 import type { HeldCall } from './bridge.ts';
 import type { Sealer } from './sealed-id.ts';
 
@@ -13,14 +14,14 @@ export const HOLD_MS = 10 * 60_000;
 export interface HeldCallsOptions {
   readonly sealer: Sealer;
   /** Names this process among all replicas. */
-  readonly holder: string;
+  readonly holder: ReplicaId;
   /** Milliseconds since 1970: the state's expiry is read by other replicas, too. */
   readonly wallClock: Clock;
 }
 
 /** What a client is given to send back (2026-07-28, basic/patterns/mrtr: server requirements). */
 interface State {
-  readonly holder: string;
+  readonly holder: ReplicaId;
   readonly hold: string;
   /** Digest of who called. */
   readonly identity: string;
@@ -36,7 +37,7 @@ export type Continuation =
   | { readonly kind: 'foreign' }
   | { readonly kind: 'held'; readonly call: HeldCall }
   /** Another replica holds the call. */
-  | { readonly kind: 'elsewhere'; readonly holder: string }
+  | { readonly kind: 'elsewhere'; readonly holder: ReplicaId }
   | { readonly kind: 'lost' };
 
 /**
@@ -81,16 +82,16 @@ export class HeldCalls {
   }
 
   /**
-   * Whose state this is. A held call is handed out once.
+   * Whose state this is, given the digest of who asks. A held call is handed out once.
    * @throws {RouterError} INVALID_PARAMS for a state of another caller or another request, or one that is too old
    */
-  find(requestState: string, request: RequestEnvelope, identity: Identity): Continuation {
+  find(requestState: string, request: RequestEnvelope, identity: string): Continuation {
     const { sealer, holder, wallClock } = this.#options;
     const opened = sealer.openText('request-state', requestState);
     if (opened === undefined) return { kind: 'foreign' };
     const state = JSON.parse(opened) as State;
     if (
-      state.identity !== identity.digest ||
+      state.identity !== identity ||
       state.request !== requestDigest(request) ||
       state.expires < wallClock()
     ) {

@@ -12,6 +12,7 @@ import { completionDestination } from './completion.ts';
 import { answerDiscover } from './discover.ts';
 import { extensionDestination } from './extensions.ts';
 import { continuationLost, invalidState, type HeldCalls } from './held-calls.ts';
+import type { HeldElsewhere } from './held-elsewhere.ts';
 import { TASKS_EXTENSION } from './introduction.ts';
 import { answerModernList, listMethods, type ListPorts, type View } from './lists.ts';
 import { ModernCaller } from './modern-caller.ts';
@@ -31,6 +32,7 @@ export interface ModernPorts {
   readonly lists: ListPorts;
   readonly pool: SessionPool;
   readonly held: HeldCalls;
+  readonly heldElsewhere: HeldElsewhere;
   readonly subscriptions: Subscriptions;
 }
 
@@ -81,7 +83,7 @@ export function handleModernRequest(
   }
   const destination = within(scope, destinationOf(table, scope, introduction, request));
   checkParamHeaders(request, destination.mirrored ?? [], client.headers);
-  if (continued(ports.held, client.identity, table, destination.service, request, answer)) return;
+  if (continued(ports, client.identity, table, destination.service, request, answer)) return;
   const caller = new ModernCaller({
     ...client,
     introduction,
@@ -120,7 +122,7 @@ function destinationOf(
 
 /** A request that goes on with a call which waits for it. */
 function continued(
-  held: HeldCalls,
+  { held, heldElsewhere }: Pick<ModernPorts, 'held' | 'heldElsewhere'>,
   identity: Identity,
   table: RoutingTable,
   service: ServiceName,
@@ -129,7 +131,7 @@ function continued(
 ): boolean {
   const state = request.params && memberString(request.text, request.params, 'requestState');
   if (state === undefined) return false;
-  const found = held.find(state, request, identity);
+  const found = held.find(state, request, identity.digest);
   switch (found.kind) {
     case 'held':
       if (found.call.service !== service) throw invalidState();
@@ -142,6 +144,8 @@ function continued(
       return false;
     }
     case 'elsewhere':
+      void heldElsewhere.forward(found.holder, request, state, { identity, service }, answer);
+      return true;
     case 'lost':
       throw continuationLost();
   }

@@ -6,6 +6,13 @@ const MAX_EVENTS = 256;
 /** What a client is told to wait before it comes back. */
 export const RETRY_MS = 1000;
 
+/** Whoever keeps a stream for others, too. */
+export interface StreamHearer {
+  /** One event as it goes over the wire; they come in the order of their numbers. */
+  event(text: string): void;
+  over(): void;
+}
+
 /**
  * What was sent on one event stream, for a client that lost it and comes back with `Last-Event-ID` (2025-11-25,
  * transports: resumability). Ids are the router's own: `<stream>.<number>`.
@@ -24,11 +31,13 @@ export class StreamLog {
   #onTakenOver: (() => void) | undefined;
 
   readonly #maxBytes: number;
+  readonly #hearer: StreamHearer | undefined;
 
-  constructor(id: string, session: string, maxBytes: number) {
+  constructor(id: string, session: string, maxBytes: number, hearer?: StreamHearer) {
     this.id = id;
     this.session = session;
     this.#maxBytes = maxBytes;
+    this.#hearer = hearer;
   }
 
   get bytes(): number {
@@ -49,6 +58,7 @@ export class StreamLog {
       this.#bytes -= this.#texts.shift()?.length ?? 0;
       this.#first++;
     }
+    this.#hearer?.event(text);
     this.#follower?.write(text);
     return text;
   }
@@ -79,6 +89,7 @@ export class StreamLog {
   }
 
   end(): void {
+    if (!this.#ended) this.#hearer?.over();
     this.#ended = true;
     this.#follower?.end();
     this.#follower = undefined;
