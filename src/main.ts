@@ -12,7 +12,10 @@ import {
 import { isLoopback, type HostPort } from './config/values.ts';
 import type { Settings } from './config/settings.ts';
 import { ConsulClient } from './discovery/consul-client.ts';
+import { KvWatch } from './discovery/kv-watch.ts';
+import { ownNode } from './discovery/own-node.ts';
 import { Registry, type RegistryStatus } from './discovery/registry.ts';
+import { parseRollout, rolloutKey, ROLLOUTS_PATH } from './discovery/rollouts.ts';
 import { describeError, RouterError } from './errors.ts';
 import { ClientSessions } from './gateway/client-sessions.ts';
 import { Deadlines } from './gateway/deadlines.ts';
@@ -24,15 +27,27 @@ import { KeyRing } from './gateway/key-ring.ts';
 import { ListBytes } from './gateway/list-bytes.ts';
 import { Notices } from './gateway/notices.ts';
 import { notFound } from './gateway/scope.ts';
+import type { Place } from './gateway/resource-watches.ts';
 import { Sealer } from './gateway/sealed-id.ts';
 import { SharedStreams } from './gateway/shared-streams.ts';
 import { SseClients } from './gateway/sse-clients.ts';
 import { Subscriptions } from './gateway/subscriptions.ts';
-import type { DoubtReason, Identity, Log, RawJson, RegistrySnapshot } from './model.ts';
+import type {
+  DoubtReason,
+  Identity,
+  Layout,
+  Log,
+  RawJson,
+  RegistrySnapshot,
+  VersionWeights,
+} from './model.ts';
 import { Metrics } from './observability/metrics.ts';
 import { Reconciler } from './reconciler.ts';
 import { errorResponse } from './relay/envelope.ts';
-import { HealthBook } from './routing/health-book.ts';
+import { HealthBook, type HealthRules } from './routing/health-book.ts';
+import { placeByKey } from './routing/pick.ts';
+import { standings } from './routing/standing.ts';
+import { versionProblems } from './routing/version-problems.ts';
 import { openStore } from './store/open-store.ts';
 import { tableDifference } from './table-difference.ts';
 import { Connections } from './upstream/connections.ts';
@@ -43,6 +58,9 @@ import { name, version } from './version.ts';
 /** Where snapshots of the registry come from: {@link Registry}, or a test's own hand. */
 export type RegistryPort = Pick<Registry, 'start' | 'stop' | 'status'>;
 
+/** Where canary weights come from, by key: {@link KvWatch}, or a test's own hand. */
+export type RolloutsPort = Pick<KvWatch<VersionWeights>, 'start' | 'stop' | 'values' | 'problems'>;
+
 export interface RouterParts {
   readonly log: Log;
   readonly keyRing: readonly Uint8Array[];
@@ -50,6 +68,10 @@ export interface RouterParts {
     onSnapshot: (snapshot: RegistrySnapshot) => void,
     onError: (reason: DoubtReason) => void,
   ) => RegistryPort;
+  /** Without it versions have no weights of their own. */
+  readonly rollouts?: (onChange: () => void, onError: (reason: DoubtReason) => void) => RolloutsPort;
+  /** Where the router is; without it, or where it gives undefined, no instance is nearer than another. */
+  readonly home?: (signal: AbortSignal) => Promise<Layout['home'] | undefined>;
 }
 
 /** The registry that Consul keeps. */
@@ -60,7 +82,8 @@ export function consulRegistry(settings: Settings, client: ConsulClient, log: Lo
       datacenters: settings.datacenters,
       tag: settings.tag,
       waitMs: settings.consulWait,
-      maxQueries: settings.consulMaxQueries,
+      // One is for the rollouts.
+      maxQueries: settings.consulMaxQueries - 1,
       holdMs: settings.consulHold,
       onSnapshot,
       onError,
@@ -68,6 +91,40 @@ export function consulRegistry(settings: Settings, client: ConsulClient, log: Lo
       now: () => performance.now(),
       random: Math.random,
     });
+}
+
+/** Canary weights from Consul KV, below {@link ROLLOUTS_PATH}. */
+export function consulRollouts(
+  settings: Settings,
+  client: ConsulClient,
+  log: Log,
+): NonNullable<RouterParts['rollouts']> {
+  return (onChange, onError) =>
+    new KvWatch({
+      client,
+      path: ROLLOUTS_PATH,
+      parse: parseRollout,
+      waitMs: settings.consulWait,
+      holdMs: settings.consulHold,
+      onChange,
+      onError,
+      log,
+      now: () => performance.now(),
+      random: Math.random,
+    });
+}
+
+/** The Consul node that the router is on: as the settings say, else as the agent does. */
+export function homeNode(
+  settings: Settings,
+  client: ConsulClient,
+  log: Log,
+): NonNullable<RouterParts['home']> {
+  const { node, datacenters } = settings;
+  if (node === 'none') return () => Promise.resolve(undefined);
+  if (node === undefined) return (signal) => ownNode(client, log, signal);
+  const [datacenter] = datacenters;
+  return () => Promise.resolve({ node, ...(datacenter !== undefined && { datacenter }) });
 }
 
 /** @throws {RouterError} WRONG_SETTINGS where an address is none or a TLS file can't be read. */
@@ -148,22 +205,49 @@ export async function startRouter(settings: Settings, parts: RouterParts): Promi
     maxListBytes: settings.maxListBytes,
     refreshMs: settings.probeRefresh,
     onLearned: () => reconciler.onLearned(),
-    onLook: (result, durationMs) => metrics.lookEnded(result, durationMs),
+    onLook: (result, durationMs, instance) => {
+      metrics.lookEnded(result, durationMs);
+      book.looked(instance, result, durationMs);
+    },
     log,
     now,
     random,
   });
 
   // The table.
-  const book = new HealthBook(now);
+  const book = new HealthBook(now, healthRules(settings), {
+    failed: (instance) => prober.doubt(instance),
+    ejected: ({ service, id }, { why, failures, forMs, spared }) => {
+      metrics.ejected(service, why);
+      log.warn(
+        spared
+          ? 'most instances of a service fail; all are used'
+          : 'instance ejected: it fails, whatever Consul says',
+        { service, instance: id, why, failures, forMs: Math.round(forMs) },
+      );
+    },
+    returned: ({ service, id }, by) => log.info('instance taken back', { service, instance: id, by }),
+  });
+  let layout: Layout = { datacenters: settings.datacenters };
+  const rollouts = parts.rollouts?.(
+    () => reconciler.layoutChanged(),
+    (reason) => metrics.consulError(reason),
+  );
+  const moveIn = (home: Layout['home'] | undefined): void => {
+    if (home === undefined) return;
+    layout = { ...layout, home };
+    reconciler.layoutChanged();
+  };
   const reconciler = new Reconciler({
     debounceMs: settings.debounce,
     graceMs: settings.unhealthyGrace,
     learned: (instance) => prober.learned(instance),
     learn: (services) => prober.update(services),
+    layout: () => layout,
+    versions: (service) => rollouts?.values.get(rolloutKey(service)),
     onSwap: (next, previous) => {
       const instances = new Map([...next.services.values()].flatMap((route) => [...route.instances]));
-      book.prune(instances);
+      book.follow(next);
       for (const session of sessions.all()) {
         session.backends.retain(instances);
         session.watches.check(instances);
@@ -183,9 +267,16 @@ export async function startRouter(settings: Settings, parts: RouterParts): Promi
     snapshot: reconciler.snapshot,
     learned: (instance) => prober.learned(instance),
     load: book,
+    standings: (route) => standings(route, book),
+    kvProblems: (service) => {
+      const wrong = rollouts?.problems.get(rolloutKey(service));
+      const route = reconciler.table.services.get(service);
+      return [...(wrong ? [wrong] : []), ...(route ? versionProblems(route) : [])];
+    },
   });
 
   // The data plane.
+  const place: Place = (service, key) => placeByKey(reconciler.table, service, key, book);
   const backends = {
     connections,
     handshakeTimeoutMs: settings.probeTimeout,
@@ -200,6 +291,7 @@ export async function startRouter(settings: Settings, parts: RouterParts): Promi
   const sessions = new ClientSessions({
     sealer,
     table: () => reconciler.table,
+    place,
     backends,
     events,
     store: settings.store.kind === 'memory' ? undefined : store,
@@ -215,6 +307,7 @@ export async function startRouter(settings: Settings, parts: RouterParts): Promi
   const heldElsewhere = new HeldElsewhere(store.holder, held);
   const subscriptions = new Subscriptions({
     table: () => reconciler.table,
+    place,
     backends,
     keepAliveMs: settings.keepAlive,
     max: settings.maxSessions,
@@ -266,10 +359,11 @@ export async function startRouter(settings: Settings, parts: RouterParts): Promi
     tools: () => reconciler.table.catalog.services.reduce((sum, service) => sum + service.tools.length, 0),
     instances: () => instanceCounts(moment()),
     problems: () => problemCounts(moment()),
+    ejected: () => book.ejected(),
     sessions: () => sessions.size,
     callsRunning: () => deadlines.size,
     storeUp: () => new Map([[settings.store.kind, settings.store.kind === 'memory' || store.shared ? 1 : 0]]),
-    consulQueries: () => registry.status().queries,
+    consulQueries: () => registry.status().queries + (rollouts ? 1 : 0),
     consulAgeSeconds: () =>
       new Map(registry.status().datacenters.map((dc) => [dc.name, (dc.lastContactMs ?? Number.NaN) / 1000])),
     consulUp: () =>
@@ -307,8 +401,12 @@ export async function startRouter(settings: Settings, parts: RouterParts): Promi
     sessions.sweep();
     pool.sweep();
     events.sweep();
+    book.refresh();
   }, SWEEP_MS).unref();
   await store.start();
+  const stopping = new AbortController();
+  void parts.home?.(stopping.signal).then(moveIn);
+  rollouts?.start();
   registry.start();
   log.info('router started', { version, data: show(data), admin: show(admin) });
 
@@ -317,6 +415,7 @@ export async function startRouter(settings: Settings, parts: RouterParts): Promi
     admin,
     async stop(farewell) {
       draining = true;
+      stopping.abort();
       edge.drain();
       log.info('shutting down: waiting for running calls', {
         calls: deadlines.size,
@@ -329,6 +428,7 @@ export async function startRouter(settings: Settings, parts: RouterParts): Promi
       clearInterval(sweeper);
       notices.stop();
       reconciler.stop();
+      rollouts?.stop();
       registry.stop();
       sseClients.end();
       await Promise.all([sessions.close(), pool.close(), prober.close()]);
@@ -339,6 +439,15 @@ export async function startRouter(settings: Settings, parts: RouterParts): Promi
       await connections.destroy();
       log.info('router stopped');
     },
+  };
+}
+
+function healthRules(settings: Settings): HealthRules {
+  return {
+    after: settings.ejectAfter,
+    baseMs: settings.ejectTime,
+    maxMs: settings.ejectMaxTime,
+    slowStartMs: settings.slowStart,
   };
 }
 

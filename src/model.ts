@@ -74,12 +74,20 @@ export interface Endpoint {
   readonly openapiPath: string;
 }
 
+/**
+ * How one of several instances is chosen. `p2c`: of two drawn by weight the one that would take less time;
+ * `weighted`: drawn by weight, whatever the load; `rendezvous`: by a hash of the session, the same at every replica.
+ */
+export type Balance = 'p2c' | 'weighted' | 'rendezvous';
+
 /** What `mcp-*` meta says about the service as a whole; the newest registration decides. */
 export interface ServiceSettings {
   /** What stands before the dot; the service's name unless `mcp-namespace` is set. */
   readonly namespace: string;
   readonly group?: string;
   readonly session: 'stateful' | 'stateless';
+  /** How an instance is chosen for a call, or for a session where the service keeps any. */
+  readonly balance: Balance;
   /** Longest silence of a running call in milliseconds; progress resets it. */
   readonly timeoutMs: number;
   /** Calls at one instance at a time; 0 = no limit. */
@@ -308,6 +316,48 @@ export interface Target {
   readonly weight: number;
 }
 
+/**
+ * How much of a service's traffic each `mcp-version` gets; relative numbers, `*` for every version not named. A
+ * version with 0 gets nothing; one that is neither named nor covered by `*` only what no other can take.
+ */
+export type VersionWeights = ReadonlyMap<string, number>;
+
+/** Targets to draw from by weight, in constant time (routing/urn.ts). */
+export interface Urn {
+  readonly targets: readonly Target[];
+  /** Alias table: of the nth part of [0, 1) this share belongs to the nth target, the rest to `other`. */
+  readonly chance: Float64Array;
+  readonly other: Uint32Array;
+  /** Hashes of the instance ids, for rendezvous; two words each. */
+  readonly seeds: Uint32Array;
+}
+
+/** Instances of one version, or of all where no version has a weight of its own. */
+export interface VersionGroup {
+  /** `*` for all that are not named; undefined where versions have no weights, or none covers these. */
+  readonly version: string | undefined;
+  /** Share of the traffic, relative to the other groups; 0: only when no other can take it. */
+  readonly share: number;
+  readonly all: Urn;
+  /** Those on the router's own node, if there are any and others as well. */
+  readonly near: Urn | undefined;
+}
+
+/** Targets that may stand for each other, laid out for choosing one (routing/pool.ts). */
+export interface Pool {
+  readonly byId: ReadonlyMap<InstanceId, Target>;
+  /** By datacenter in failover order; none is empty. */
+  readonly tiers: readonly { readonly datacenter: string; readonly groups: readonly VersionGroup[] }[];
+}
+
+/** What the layout of every pool depends on. Keeps its identity while it stays the same. */
+export interface Layout {
+  /** In failover order; one that is missing here comes last. */
+  readonly datacenters: readonly string[];
+  /** The Consul node that the router is on; without a datacenter in any. */
+  readonly home?: { readonly datacenter?: string; readonly node: string };
+}
+
 /** Where calls for one service go. */
 export interface ServiceRoute {
   readonly name: ServiceName;
@@ -316,13 +366,17 @@ export interface ServiceRoute {
   readonly instances: ReadonlyMap<InstanceId, Instance>;
   /** Who may take new calls; sorted by instance id. Empty when nothing is healthy. */
   readonly targets: readonly Target[];
+  /** Of all targets. */
+  readonly pool: Pool;
+  /** Weights of versions that are in force (canary). */
+  readonly versions?: VersionWeights;
   /** What the service advertises; undefined until an instance was learned. */
   readonly definition: ServerDefinition | undefined;
   /**
    * While instances differ (a rolling deploy): for each advertised item on which they do, the targets that
    * have it as advertised. An item that is missing here is the same everywhere.
    */
-  readonly split: Readonly<Record<ItemKind, ReadonlyMap<UpstreamName, readonly Target[]>>>;
+  readonly split: Readonly<Record<ItemKind, ReadonlyMap<UpstreamName, Pool>>>;
 }
 
 /** Frozen. A request takes it once and uses nothing else, so names and addresses are of one moment. */

@@ -4,6 +4,7 @@ import type {
   Catalog,
   Clock,
   Instance,
+  Layout,
   Learned,
   Log,
   RegisteredService,
@@ -11,7 +12,9 @@ import type {
   RoutingTable,
   ServiceName,
   ServiceRoute,
+  VersionWeights,
 } from './model.ts';
+import { poolOf, votes } from './routing/pool.ts';
 import { targetsOf } from './routing/targets.ts';
 
 export interface ReconcilerOptions {
@@ -20,6 +23,10 @@ export interface ReconcilerOptions {
   /** How long the tools of a service without a healthy instance stay listed; calls are refused meanwhile. */
   readonly graceMs: number;
   readonly learned: (instance: Instance) => Learned;
+  /** Datacenters and the router's own node; a change is followed by {@link Reconciler.layoutChanged}. */
+  readonly layout: () => Layout;
+  /** Canary weights that are in force; a change is followed by {@link Reconciler.layoutChanged}. */
+  readonly versions: (service: ServiceName) => VersionWeights | undefined;
   /** Asked with every snapshot to learn what is new. */
   readonly learn: (services: Iterable<RegisteredService>) => void;
   readonly onSwap: (next: RoutingTable, previous: RoutingTable) => void;
@@ -47,6 +54,8 @@ export class Reconciler {
   /** Since when a listed service has had nobody to serve it. */
   readonly #unserved = new Map<ServiceName, number>();
   #table: RoutingTable = Object.freeze({ version: 0, catalog: emptyCatalog, services: new Map() });
+  /** What the present table was laid out by. */
+  #layout: Layout | undefined;
   #timer: NodeJS.Timeout | undefined;
   #graceTimer: NodeJS.Timeout | undefined;
   #stopped = false;
@@ -76,6 +85,10 @@ export class Reconciler {
     this.#schedule();
   }
 
+  layoutChanged(): void {
+    this.#schedule();
+  }
+
   stop(): void {
     this.#stopped = true;
     clearTimeout(this.#timer);
@@ -93,6 +106,7 @@ export class Reconciler {
       services.set(service.name, this.#route(service, previous.services.get(service.name)));
     }
     for (const name of this.#unserved.keys()) if (!services.has(name)) this.#unserved.delete(name);
+    this.#layout = this.#options.layout();
     const catalog = buildCatalog(this.#shown(services), previous.catalog);
     if (sameRoutes(services, previous.services) && sameCatalog(catalog, previous.catalog)) return;
     const next: RoutingTable = Object.freeze({ version: previous.version + 1, catalog, services });
@@ -120,27 +134,34 @@ export class Reconciler {
   }
 
   #route(service: RegisteredService, before: ServiceRoute | undefined): ServiceRoute {
-    const targets = targetsOf(service, this.#options.learned, before?.targets);
+    const layout = this.#options.layout();
+    const versions = this.#options.versions(service.name);
+    const targets = targetsOf(service, this.#options.learned, before?.targets, versions);
     const instances = sameInstances(service, before)
       ? before.instances
       : new Map(service.instances.map((instance) => [instance.id, instance]));
     if (
       before?.targets === targets &&
       before.instances === instances &&
-      before.settings === service.settings
+      before.settings === service.settings &&
+      before.versions === versions &&
+      this.#layout === layout
     ) {
       return before;
     }
+    const pool = poolOf(targets, layout, versions);
     const groups = groupByDefinition(targets);
     // A service that nobody serves for a while is still what it was.
-    const definition = leadingDefinition(groups) ?? before?.definition;
+    const definition = leadingDefinition(groups, votes(pool)) ?? before?.definition;
     return {
       name: service.name,
       settings: service.settings,
       instances,
       targets,
+      pool,
+      ...(versions && { versions }),
       definition,
-      split: splitTargets(definition, groups),
+      split: splitTargets(definition, groups, (some) => poolOf(some, layout, versions)),
     };
   }
 

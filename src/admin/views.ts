@@ -1,11 +1,13 @@
 import type {
   CatalogItem,
   Instance,
+  InstanceId,
   Learned,
   Problem,
   RegisteredService,
   RegistrySnapshot,
   RoutingTable,
+  ServiceName,
   ServiceRoute,
 } from '../model.ts';
 
@@ -16,11 +18,20 @@ export interface LoadOf {
   latencyMs(instance: Instance['id']): number | undefined;
 }
 
+/** Shown as it is; see routing/standing.ts. */
+export interface StandingOf {
+  readonly state: string;
+}
+
 export interface Moment {
   readonly table: RoutingTable;
   readonly snapshot: RegistrySnapshot | undefined;
   readonly learned: (instance: Instance) => Learned;
   readonly load: LoadOf;
+  /** How the router itself sees each registered instance of a service. */
+  readonly standings: (route: ServiceRoute) => ReadonlyMap<InstanceId, StandingOf>;
+  /** Of what Consul KV says about a service. */
+  readonly kvProblems: (service: ServiceName) => readonly Problem[];
 }
 
 export function catalogView({ table }: Pick<Moment, 'table'>): unknown {
@@ -68,14 +79,18 @@ export function serviceView(name: string, moment: Moment): unknown {
     return skipped.length > 0 ? { name, served: false, skipped } : undefined;
   }
   const route = moment.table.services.get(service.name);
+  const standings = route && moment.standings(route);
   const shown = moment.table.catalog.services.find((entry) => entry.name === name);
   return {
     name,
     served: true,
     settings: service.settings,
+    ...(route?.versions && { versions: Object.fromEntries(route.versions) }),
     ...(service.doubt !== undefined && { stale: service.doubt }),
     problems: allProblems(service, moment),
-    instances: service.instances.map((instance) => instanceView(instance, route, moment)),
+    instances: service.instances.map((instance) =>
+      instanceView(instance, standings?.get(instance.id), moment),
+    ),
     skipped: service.skipped,
     tools:
       shown?.tools.map((entry) => ({
@@ -92,9 +107,9 @@ export function serviceView(name: string, moment: Moment): unknown {
   };
 }
 
-function instanceView(instance: Instance, route: ServiceRoute | undefined, moment: Moment): unknown {
+function instanceView(instance: Instance, standing: StandingOf | undefined, moment: Moment): unknown {
   const learned = moment.learned(instance);
-  const target = route?.targets.find((entry) => entry.instance.id === instance.id);
+  const target = moment.table.services.get(instance.service)?.pool.byId.get(instance.id);
   return {
     id: instance.id,
     datacenter: instance.datacenter,
@@ -105,8 +120,9 @@ function instanceView(instance: Instance, route: ServiceRoute | undefined, momen
     checks: instance.checks,
     weights: instance.weights,
     version: instance.version ?? null,
-    receivesCalls: target !== undefined,
+    receivesCalls: target !== undefined && standing?.state !== 'ejected',
     weight: target?.weight ?? 0,
+    standing,
     inFlight: moment.load.inFlight(instance.id),
     latencyMs: moment.load.latencyMs(instance.id) ?? null,
     probe: probeView(learned),
@@ -144,6 +160,7 @@ export function allProblems(service: RegisteredService, moment: Moment): readonl
     if (learned.kind === 'failed') problems.push(learned.problem);
     else if (learned.kind === 'learned') problems.push(...learned.definition.problems);
   }
+  problems.push(...moment.kvProblems(service.name));
   problems.push(...(moment.table.catalog.problems.get(service.name) ?? []));
   // Instances of one service repeat each other.
   return [

@@ -31,40 +31,58 @@ export function groupByDefinition(targets: readonly Target[]): readonly Definiti
 /**
  * The definition that the service advertises: the newest that at least half of the instances have, so that a
  * rolling deploy switches once, in its middle; where none has that many, the most widespread, the older of two.
+ * @param votes how much each target counts; one that is missing counts nothing
  */
-export function leadingDefinition(groups: readonly DefinitionGroup[]): ServerDefinition | undefined {
-  const total = groups.reduce((sum, group) => sum + group.targets.length, 0);
-  const half = groups.find((group) => group.targets.length * 2 >= total);
-  if (half) return half.definition;
-  let widest: DefinitionGroup | undefined;
-  for (const group of groups) {
-    if (widest === undefined || group.targets.length >= widest.targets.length) widest = group;
+export function leadingDefinition(
+  groups: readonly DefinitionGroup[],
+  votes: ReadonlyMap<Target, number>,
+): ServerDefinition | undefined {
+  const counted = groups
+    .map(({ definition, targets }) => ({
+      definition,
+      votes: targets.reduce((sum, target) => sum + (votes.get(target) ?? 0), 0),
+    }))
+    .filter((group) => group.votes > 0);
+  const total = counted.reduce((sum, group) => sum + group.votes, 0);
+  let widest: (typeof counted)[number] | undefined;
+  for (const group of counted) {
+    if (group.votes * 2 >= total) return group.definition;
+    if (widest === undefined || group.votes >= widest.votes) widest = group;
   }
   return widest?.definition;
 }
 
-export type Split = Readonly<Record<ItemKind, ReadonlyMap<UpstreamName, readonly Target[]>>>;
-
-const none: ReadonlyMap<UpstreamName, readonly Target[]> = new Map();
-const noSplit: Split = { tools: none, prompts: none, resources: none, resourceTemplates: none };
+/** By advertised item on which instances differ: who has it as advertised, laid out in whatever way. */
+export type Split<Layout> = Readonly<Record<ItemKind, ReadonlyMap<UpstreamName, Layout>>>;
 
 /**
  * For each advertised item on which the instances differ, who has it exactly as advertised. A call for it goes
  * nowhere else: no caller that saw one schema meets another.
  */
-export function splitTargets(lead: ServerDefinition | undefined, groups: readonly DefinitionGroup[]): Split {
-  if (!lead || groups.length <= 1) return noSplit;
-  const split = (kind: ItemKind): ReadonlyMap<UpstreamName, readonly Target[]> => {
+export function splitTargets<Layout>(
+  lead: ServerDefinition | undefined,
+  groups: readonly DefinitionGroup[],
+  lay: (targets: readonly Target[]) => Layout,
+): Split<Layout> {
+  // Items that the same groups have share one layout.
+  const laid = new Map<string, Layout>();
+  const layoutOf = (having: readonly boolean[]): Layout => {
+    const key = having.join();
+    const known = laid.get(key);
+    if (known !== undefined) return known;
+    const layout = lay(groups.flatMap((group, at) => (having[at] ? group.targets : [])));
+    laid.set(key, layout);
+    return layout;
+  };
+  const split = (kind: ItemKind): ReadonlyMap<UpstreamName, Layout> => {
+    const result = new Map<UpstreamName, Layout>();
+    if (!lead || groups.length <= 1) return result;
     const digests = groups.map(
       (group) => new Map(group.definition[kind].map((item) => [item.key, item.digest])),
     );
-    const result = new Map<UpstreamName, readonly Target[]>();
     for (const item of lead[kind]) {
-      if (digests.every((byKey) => byKey.get(item.key) === item.digest)) continue;
-      result.set(
-        item.key,
-        groups.flatMap((group, at) => (digests[at]?.get(item.key) === item.digest ? group.targets : [])),
-      );
+      const having = digests.map((byKey) => byKey.get(item.key) === item.digest);
+      if (having.includes(false)) result.set(item.key, layoutOf(having));
     }
     return result;
   };

@@ -19,6 +19,12 @@ const metaFlags = {
     doc: 'stateful, or stateless: any instance may serve any call',
     parse: oneOf('stateful', 'stateless'),
   },
+  balance: {
+    flag: '--balance <policy>',
+    meta: 'mcp-balance',
+    doc: 'how an instance is chosen: p2c, weighted or rendezvous',
+    parse: oneOf('p2c', 'weighted', 'rendezvous'),
+  },
   timeoutMs: {
     flag: '--timeout-ms <ms>',
     meta: 'mcp-timeout-ms',

@@ -91,12 +91,13 @@ export class BlockingQuery<Value> {
         // Consul adds up to a sixteenth to the wait.
         timeoutMs: before > 0n ? waitMs + waitMs / 16 + LEADER_RETRY_MS : FRESH_TIMEOUT_MS,
       });
+      const { filtered, knownLeader } = answer;
       const index = indexOf(answer);
       const value = parse(answer.body);
       for (const each of tries) each.succeeded();
       watcher.contact(index);
       this.#index = index < before ? 0n : index;
-      const changed = judgement.take({ value, index, filtered: answer.filtered });
+      const changed = judgement.take({ value, index, filtered, knownLeader });
       return this.#pace.next({ tookMs: now() - startedAt, changed, sameIndex: index === before });
     } catch (error) {
       if (!signal.aborted) this.#failed(asFailure(error), tries);

@@ -112,6 +112,7 @@ function defaults(name: ServiceName): ServiceSettings {
   return {
     namespace: name,
     session: 'stateful',
+    balance: 'rendezvous',
     timeoutMs: 60_000,
     maxConcurrency: 0,
     toolsAllow: [],

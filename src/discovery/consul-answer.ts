@@ -2,7 +2,7 @@ import type { IncomingMessage } from 'node:http';
 import { gunzipSync } from 'node:zlib';
 import type { DoubtReason } from '../model.ts';
 
-/** Consul's answer to a query, 2xx only. */
+/** Consul's answer to a query: 2xx, or 404 where that says that there is no such key. */
 export interface ConsulAnswer {
   /** Parsed JSON. */
   readonly body: unknown;
@@ -10,6 +10,8 @@ export interface ConsulAnswer {
   readonly index: bigint | undefined;
   /** `X-Consul-Results-Filtered-By-ACLs`: the token may not see everything. */
   readonly filtered: boolean;
+  /** `X-Consul-KnownLeader`; false also where Consul answers from a stream (1.10 and later, health). */
+  readonly knownLeader: boolean;
 }
 
 /** Why there is no believable answer. */
@@ -37,6 +39,17 @@ export type RawAnswer = IncomingMessage & { body?: Buffer };
 
 /** @throws {ConsulError} 'garbage' for a body that Consul would not send. */
 export function readAnswer(response: RawAnswer): ConsulAnswer {
+  const index = response.headers['x-consul-index'];
+  return {
+    // Of all calls the package lets a 404 through only from KV.
+    body: response.statusCode === 404 ? [] : readBody(response),
+    index: typeof index === 'string' && /^\d{1,20}$/.test(index) ? BigInt(index) : undefined,
+    filtered: response.headers['x-consul-results-filtered-by-acls'] === 'true',
+    knownLeader: response.headers['x-consul-knownleader'] === 'true',
+  };
+}
+
+function readBody(response: RawAnswer): unknown {
   const type = response.headers['content-type'] ?? '';
   const bytes = unpack(response);
   if (!type.startsWith('application/json')) {
@@ -45,18 +58,11 @@ export function readAnswer(response: RawAnswer): ConsulAnswer {
       `answered 200 with ${type || 'no content type'}: something stands between the router and Consul`,
     );
   }
-  let body: unknown;
   try {
-    body = JSON.parse(bytes.toString());
+    return JSON.parse(bytes.toString());
   } catch (error) {
     throw new ConsulError('garbage', 'answered 200 with JSON that is cut or broken', { cause: error });
   }
-  const index = response.headers['x-consul-index'];
-  return {
-    body,
-    index: typeof index === 'string' && /^\d{1,20}$/.test(index) ? BigInt(index) : undefined,
-    filtered: response.headers['x-consul-results-filtered-by-acls'] === 'true',
-  };
 }
 
 function unpack(response: RawAnswer): Buffer {

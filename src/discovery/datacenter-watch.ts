@@ -46,6 +46,7 @@ export class DatacenterWatch {
   readonly #queries = new Map<ServiceName, BlockingQuery<ParsedService>>();
   #wakeUp: WakeUp | undefined;
   #namesDoubt: DoubtReason | undefined = 'not-synced';
+  #failedAtStart = false;
   #index: bigint | undefined;
   #lastContactAt: number | undefined;
   #stopped = false;
@@ -97,6 +98,11 @@ export class DatacenterWatch {
     return true;
   }
 
+  /** It could not be asked so far: others need not wait for it. */
+  get unreached(): boolean {
+    return this.#namesDoubt === 'not-synced' && this.#failedAtStart;
+  }
+
   /** Milliseconds since Consul last answered; undefined before the first time. */
   get lastContactMs(): number | undefined {
     return this.#lastContactAt === undefined ? undefined : this.#options.now() - this.#lastContactAt;
@@ -127,6 +133,7 @@ export class DatacenterWatch {
         break;
       case 'failed':
         if (synced) this.#namesDoubt = discovered.error.reason;
+        else this.#failedAtStart = true;
     }
     this.#options.onChange(undefined);
   }

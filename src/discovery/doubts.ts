@@ -45,6 +45,17 @@ export function doubtInstances(
   return lessTrusted(answer, last) ?? (gone >= 2 && present.size === 0 ? 'mass-disappearance' : undefined);
 }
 
+/** Keys of KV vanish by somebody's hand, also many at once; only Consul's own loss is in doubt. */
+export function doubtKeys(
+  answer: Statement<ReadonlyMap<string, string>>,
+  last: Statement<ReadonlyMap<string, string>> | undefined,
+): DoubtReason | undefined {
+  // A KV that was never written to has no higher index.
+  if (answer.value.size === 0 && answer.index <= 1n && !answer.knownLeader) return 'empty-at-start';
+  if (!last || [...last.value.keys()].every((key) => answer.value.has(key))) return undefined;
+  return lessTrusted(answer, last);
+}
+
 function lessTrusted<Value>(answer: Statement<Value>, last: Statement<Value>): DoubtReason | undefined {
   if (answer.index === last.index || (answer.filtered && !last.filtered)) return 'filtered';
   return answer.index < last.index ? 'mass-disappearance' : undefined;

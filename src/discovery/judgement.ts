@@ -17,6 +17,8 @@ export interface Statement<Value> {
   readonly index: bigint;
   /** `X-Consul-Results-Filtered-By-ACLs` */
   readonly filtered: boolean;
+  /** `X-Consul-KnownLeader` says so. */
+  readonly knownLeader?: boolean;
 }
 
 export interface JudgementOptions<Value> {

@@ -19,6 +19,7 @@ const keys = [
   'mcp-group',
   'mcp-version',
   'mcp-session',
+  'mcp-balance',
   'mcp-timeout-ms',
   'mcp-max-concurrency',
   'mcp-tools-allow',
@@ -54,9 +55,12 @@ export function readMeta(meta: Readonly<Record<string, string>>, serviceName: st
   const version = reader.word('mcp-version', /^[\x20-\x7e]{1,64}$/, 'up to 64 printable characters');
   const credential = reader.word('mcp-credential', /^[A-Za-z0-9_.-]{1,64}$/, 'the name of a credential');
   const namespace = reader.word('mcp-namespace', /^.{1,64}$/u, 'up to 64 characters') ?? serviceName;
+  const session = reader.oneOf('mcp-session', ['stateful', 'stateless'], 'stateful');
+  const balance = session === 'stateless' ? 'p2c' : 'rendezvous';
   const settings: ServiceSettings = {
     namespace,
-    session: reader.oneOf('mcp-session', ['stateful', 'stateless'], 'stateful'),
+    session,
+    balance: reader.oneOf('mcp-balance', ['p2c', 'weighted', 'rendezvous'], balance),
     timeoutMs: reader.number('mcp-timeout-ms', 1, MAX_TIMEOUT_MS, DEFAULT_TIMEOUT_MS),
     maxConcurrency: reader.number('mcp-max-concurrency', 0, 1_000_000, 0),
     toolsAllow: reader.list('mcp-tools-allow'),

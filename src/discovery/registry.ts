@@ -31,7 +31,7 @@ export interface RegistryOptions {
 }
 
 export interface RegistryStatus {
-  /** Every datacenter has answered once, with every service. */
+  /** Every datacenter that can be reached has answered once, with every service. */
   readonly synced: boolean;
   /** Blocking queries under way. */
   readonly queries: number;
@@ -156,7 +156,7 @@ export class Registry {
 
   #publish(): void {
     // Once synced, a datacenter that adds a service tells of it when the service is known.
-    if (this.#version === 0 && !this.#watches.every(({ watch }) => watch.synced)) return;
+    if (this.#version === 0 && !this.#complete) return;
     if (this.#version === 0) this.#options.log.info('first sync with Consul is complete');
     const changed = this.#update();
     const doubt = this.#watches.map(({ watch }) => watch.doubt).find((reason) => reason !== undefined);
@@ -170,6 +170,12 @@ export class Registry {
       skipped: this.#skipped,
       ...(doubt !== undefined && { doubt }),
     });
+  }
+
+  /** Every datacenter has answered, but for those that can't be reached while others can. */
+  get #complete(): boolean {
+    const reached = this.#watches.filter(({ watch }) => !watch.unreached);
+    return reached.length > 0 && reached.every(({ watch }) => watch.synced);
   }
 
   /** True if a service changed, came or went. */

@@ -209,7 +209,7 @@ export class Call implements Receiver, RunningCall, BridgedCall, HeldCall {
     const { service, item, only } = this.#to;
     const stateful = this.#table.services.get(service)?.settings.session !== 'stateless';
     const pinned = only ?? (stateful ? this.#caller.pinned(service) : undefined);
-    const affinity = stateful ? this.#caller.affinity : undefined;
+    const { affinity } = this.#caller;
     const picked = pick(
       this.#table,
       {

@@ -23,7 +23,7 @@ import type { EventLogs, Resumption } from './event-logs.ts';
 import { LegacyBridge } from './legacy-bridge.ts';
 import { LegacyToModernBridge } from './legacy-to-modern-bridge.ts';
 import { listKinds, type ListKind, type NoticeTaker } from './notices.ts';
-import { ResourceWatches } from './resource-watches.ts';
+import { ResourceWatches, type Place } from './resource-watches.ts';
 import type { Scope } from './scope.ts';
 import type { SealedSessionId, SessionSeal } from './sealed-id.ts';
 import { toClient } from './server-messages.ts';
@@ -33,6 +33,7 @@ export interface ClientSessionParts {
   readonly backends: BackendSessionsOptions;
   readonly events: EventLogs;
   readonly table: () => RoutingTable;
+  readonly place: Place;
 }
 
 /** What the router says by itself is small; a client that was away for longer lists anew. */
@@ -84,7 +85,7 @@ export class ClientSession implements Caller, NoticeTaker {
     sealed: SealedSessionId,
     seal: SessionSeal,
     scope: Scope,
-    { backends, events, table }: ClientSessionParts,
+    { backends, events, table, place }: ClientSessionParts,
     lastSeenAt: number,
     memory?: SessionMemory,
   ) {
@@ -94,7 +95,7 @@ export class ClientSession implements Caller, NoticeTaker {
     this.scope = scope;
     this.backends = new BackendSessions(backends, { protocolVersion, clientInfo, capabilities }, memory);
     this.watches = new ResourceWatches({
-      table,
+      place,
       backends,
       introduction: () => this.introduction,
       key: seal.id,

@@ -1,12 +1,14 @@
-import type { InstanceId, RoutingTable, ServiceName, Target } from '../model.ts';
+import type { InstanceId, ServiceName, Target } from '../model.ts';
 import type { NotificationEnvelope } from '../relay/envelope.ts';
 import type { ModernIntroduction } from '../relay/modern.ts';
-import { pickByKey } from '../routing/balance.ts';
 import type { BackendSessionsOptions } from '../upstream/backend-sessions.ts';
 import { ResourceWatch } from '../upstream/resource-watch.ts';
 
+/** Which instance a key belongs to now; undefined while nobody is there. */
+export type Place = (service: ServiceName, key: string) => Target | undefined;
+
 export interface ResourceWatchesOptions {
-  readonly table: () => RoutingTable;
+  readonly place: Place;
   readonly backends: BackendSessionsOptions;
   readonly introduction: () => ModernIntroduction;
   /** Spreads watchers over instances; the same key goes to the same one. */
@@ -52,16 +54,11 @@ export class ResourceWatches {
     const watch = new ResourceWatch({
       backends,
       introduction: introduction(),
-      choose: () => this.#choose(service),
+      choose: () => this.#options.place(service, this.#options.key),
       onUpdated: (message) => onUpdated(service, message),
       onMoved: (uris) => onMoved(service, uris),
     });
     this.#watches.set(service, watch);
     return watch;
-  }
-
-  #choose(service: ServiceName): Target | undefined {
-    const targets = this.#options.table().services.get(service)?.targets ?? [];
-    return pickByKey(targets, this.#options.key);
   }
 }

@@ -9,11 +9,12 @@ import type { BackendSessionsOptions } from '../upstream/backend-sessions.ts';
 import type { Scope } from './scope.ts';
 import type { ListKind, NoticeTaker } from './notices.ts';
 import { ownersOf } from './resources.ts';
-import { ResourceWatches } from './resource-watches.ts';
+import { ResourceWatches, type Place } from './resource-watches.ts';
 import { uriRewriter } from './uri-rewriter.ts';
 
 export interface SubscriptionsOptions {
   readonly table: () => RoutingTable;
+  readonly place: Place;
   readonly backends: BackendSessionsOptions;
   readonly keepAliveMs: number;
   /** Streams open at one time. */
@@ -101,7 +102,7 @@ class Subscription implements NoticeTaker {
     this.#id = id;
     this.#filter = filter;
     this.#watches = new ResourceWatches({
-      table: options.table,
+      place: options.place,
       backends: options.backends,
       introduction: () => client.introduction,
       key: `${id}${client.introduction.clientInfo}`,

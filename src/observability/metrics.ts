@@ -7,6 +7,8 @@ export interface Readings {
   readonly tools: () => number;
   /** By Consul state. */
   readonly instances: () => ReadonlyMap<string, number>;
+  /** Instances that get no calls because of their own failures, by service. */
+  readonly ejected: () => ReadonlyMap<string, number>;
   readonly sessions: () => number;
   readonly callsRunning: () => number;
   /** Seconds since Consul last answered, by datacenter. */
@@ -87,6 +89,18 @@ const metrics = {
     labels: ['state'],
     help: 'Registered instances by Consul state: passing, warning, critical, maintenance.',
   }),
+  ejected: metric({
+    name: 'mcp_router_ejected_instances',
+    type: 'gauge',
+    labels: ['service'],
+    help: 'Instances that get no calls because of their own failures, whatever Consul says.',
+  }),
+  ejections: metric({
+    name: 'mcp_router_ejections_total',
+    type: 'counter',
+    labels: ['service', 'reason'],
+    help: 'Ejections by the failure that was one too many: failed, timed-out, list-failed.',
+  }),
   tools: metric({ name: 'mcp_router_tools', type: 'gauge', labels: [], help: 'Tools in the catalog.' }),
   problems: metric({
     name: 'mcp_router_problems',
@@ -149,6 +163,7 @@ export class Metrics {
   readonly #duration: Histogram;
   readonly #retries: Counter;
   readonly #swaps: Counter;
+  readonly #ejections: Counter;
   readonly #probes: Histogram;
   readonly #consulErrors: Counter;
   readonly #storeFailures: Counter;
@@ -159,6 +174,7 @@ export class Metrics {
     this.#duration = this.#histogram(metrics.callDuration);
     this.#retries = this.#counter(metrics.callRetries);
     this.#swaps = this.#counter(metrics.tableSwaps);
+    this.#ejections = this.#counter(metrics.ejections);
     this.#probes = this.#histogram(metrics.probes);
     this.#consulErrors = this.#counter(metrics.consulErrors);
     this.#storeFailures = this.#counter(metrics.storeFailures);
@@ -169,6 +185,7 @@ export class Metrics {
     this.#gauge(metrics.tools, readings.tools);
     this.#gauge(metrics.consulQueries, readings.consulQueries);
     this.#gaugeBy(metrics.instances, readings.instances);
+    this.#gaugeBy(metrics.ejected, readings.ejected);
     this.#gaugeBy(metrics.problems, readings.problems);
     this.#gaugeBy(metrics.consulUp, readings.consulUp);
     this.#gaugeBy(metrics.consulAge, readings.consulAgeSeconds);
@@ -183,6 +200,10 @@ export class Metrics {
 
   tableSwapped(): void {
     this.#swaps.inc();
+  }
+
+  ejected(service: string, reason: string): void {
+    this.#ejections.inc({ service, reason });
   }
 
   lookEnded(result: string, durationMs: number): void {

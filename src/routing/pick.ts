@@ -1,6 +1,7 @@
 import type {
   InstanceId,
   ItemKind,
+  Pool,
   Random,
   RoutingTable,
   ServiceName,
@@ -8,7 +9,7 @@ import type {
   Target,
   UpstreamName,
 } from '../model.ts';
-import { pickByKey, pickLeastLoaded } from './balance.ts';
+import { Choice } from './choice.ts';
 import type { Done, HealthBook } from './health-book.ts';
 
 export type Pick =
@@ -25,7 +26,7 @@ export interface Wish {
   readonly service: ServiceName;
   /** The item that is called, where the instances of a service may differ on it. */
   readonly item?: { readonly kind: ItemKind; readonly key: UpstreamName };
-  /** Calls with the same key go to the same instance while it can serve them. */
+  /** The caller's session, if it has one: what is to be the same for all its calls is chosen by this key. */
   readonly affinity?: string;
   /** Where this key's earlier calls went; kept while it can serve this one. */
   readonly pinned?: InstanceId;
@@ -42,30 +43,56 @@ const RETRY_AFTER_MS = 1000;
 export function pick(table: RoutingTable, wish: Wish, book: HealthBook, random: Random): Pick {
   const route = table.services.get(wish.service);
   if (!route) return { kind: 'unknown-service' };
-  const target = choose(route, wish, book, random);
+  const now = book.now();
+  const fleet = book.fleet(route.name);
+  fleet?.refresh(now);
+  const choice = new Choice({
+    balance: route.settings.balance,
+    key: wish.affinity,
+    maxConcurrency: route.settings.maxConcurrency,
+    except: wish.except,
+    fleet,
+    slowStartMs: book.rules.slowStartMs,
+    random,
+    now,
+  });
+  const target = choose(poolFor(route, wish), wish, choice);
   if (!target) return { kind: 'no-healthy', retryAfterMs: RETRY_AFTER_MS };
-  return { kind: 'picked', target, done: book.begin(target.instance.id) };
+  return { kind: 'picked', target, done: book.begin(target.instance.id, now) };
 }
 
-function choose(route: ServiceRoute, wish: Wish, book: HealthBook, random: Random): Target | undefined {
-  const able = targetsFor(route, wish);
-  const { except } = wish;
-  const left =
-    except === undefined || except.size === 0
-      ? able
-      : able.filter((target) => !except.has(target.instance.id));
-  if (wish.only !== undefined) return left.find((target) => target.instance.id === wish.only);
-  if (wish.pinned !== undefined) {
-    const pinned = left.find((target) => target.instance.id === wish.pinned);
-    if (pinned) return pinned;
-  }
-  return wish.affinity === undefined ? pickLeastLoaded(left, book, random) : pickByKey(left, wish.affinity);
+/**
+ * Where what has no call of its own lives, a subscription for instance: by the key alone, so that it stays where
+ * it is while it can.
+ */
+export function placeByKey(
+  table: RoutingTable,
+  service: ServiceName,
+  key: string,
+  book: HealthBook,
+): Target | undefined {
+  const route = table.services.get(service);
+  const choice = new Choice({
+    balance: 'rendezvous',
+    key,
+    maxConcurrency: 0,
+    except: undefined,
+    fleet: book.fleet(service),
+    slowStartMs: 0,
+    random: () => 0,
+    now: book.now(),
+  });
+  return route && choice.among(route.pool);
+}
+
+function choose(pool: Pool, { only, pinned, except }: Wish, choice: Choice): Target | undefined {
+  // Ejected or not: there is no other.
+  if (only !== undefined) return except?.has(only) ? undefined : pool.byId.get(only);
+  const kept = pinned === undefined ? undefined : pool.byId.get(pinned);
+  return kept && choice.usable(kept) ? kept : choice.among(pool);
 }
 
 /** The targets that have the wished item as it is advertised. */
-export function targetsFor(
-  route: ServiceRoute,
-  wish: { readonly item?: Wish['item'] | undefined },
-): readonly Target[] {
-  return (wish.item && route.split[wish.item.kind].get(wish.item.key)) ?? route.targets;
+function poolFor(route: ServiceRoute, { item }: Wish): Pool {
+  return (item && route.split[item.kind].get(item.key)) ?? route.pool;
 }

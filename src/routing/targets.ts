@@ -1,4 +1,5 @@
-import type { Eras, Instance, Learned, RegisteredService, Target } from '../model.ts';
+import type { Eras, Instance, Learned, RegisteredService, Target, VersionWeights } from '../model.ts';
+import { shutOut } from './pool.ts';
 
 const legacyOnly: Eras = { legacy: true, modern: false };
 
@@ -8,16 +9,18 @@ const legacyOnly: Eras = { legacy: true, modern: false };
  *
  * An instance whose later look failed keeps what it said before: whether it still answers is for its calls to
  * show, and a list that timed out once must not take its traffic away.
+ * @param versions a version with weight 0 gets no calls
  */
 export function targetsOf(
   service: RegisteredService,
   learned: (instance: Instance) => Learned,
   previous: readonly Target[] = [],
+  versions?: VersionWeights,
 ): readonly Target[] {
   const targets: Target[] = [];
   for (const instance of service.instances) {
     const weight = weightOf(instance);
-    if (weight === 0) continue;
+    if (weight === 0 || shutOut(versions, instance)) continue;
     const known = learned(instance);
     if (known.kind === 'pending') continue;
     const definition = known.kind === 'learned' ? known.definition : known.last;

@@ -23,7 +23,7 @@ export interface ProberOptions extends ProbeSessionOptions {
   readonly refreshMs: number;
   /** What is known of an instance has changed. */
   readonly onLearned: (instance: Instance) => void;
-  readonly onLook?: (ended: 'learned' | 'failed', durationMs: number) => void;
+  readonly onLook?: (ended: 'learned' | 'failed', durationMs: number, instance: Instance) => void;
   readonly log: Log;
 }
 
@@ -36,9 +36,13 @@ interface Entry {
   definition: ServerDefinition | undefined;
   eras: Eras | undefined;
   looking: boolean;
+  /** When the last look ended. */
+  lookedAt: number;
   /** Asked for while a look was under way. */
   again: boolean;
   failures: number;
+  /** The last look was refused a connection: it gets no calls until it was looked at. */
+  vacant: boolean;
   timer: NodeJS.Timeout | undefined;
   doubted: boolean;
   checkTimer: NodeJS.Timeout | undefined;
@@ -50,8 +54,11 @@ interface Entry {
 const PATIENCE_MS = 500;
 const RETRY_MIN_MS = 1000;
 const RETRY_MAX_MS = 60_000;
+const RETRY_VACANT_MS = 2000;
 /** Servers send list_changed once a list; one look answers them all. */
 const CHANGE_DEBOUNCE_MS = 50;
+/** Calls that fail now and then must not make a look each. */
+const DOUBT_EVERY_MS = 1000;
 const CHECK_EVERY_MS = 5000;
 /** One lost ping is a hiccup. */
 const CHECKS_TO_FAIL = 2;
@@ -76,6 +83,14 @@ export class Prober {
     const entry = this.#entries.get(instance.id);
     // What was learned of an earlier registration says nothing of this one.
     return entry?.instance.registration === instance.registration ? entry.learned : { kind: 'pending' };
+  }
+
+  /** Calls fail there: what is known of the instance may no longer be so. */
+  doubt(instance: Instance): void {
+    const entry = this.#entries.get(instance.id);
+    if (entry?.instance.registration !== instance.registration || entry.learned.kind === 'pending') return;
+    const sinceLast = this.#options.now() - entry.lookedAt;
+    this.#want(entry, Math.max(CHANGE_DEBOUNCE_MS, DOUBT_EVERY_MS - sinceLast));
   }
 
   /** Takes the registry's present state: starts looks at what is new, drops what is gone. */
@@ -122,8 +137,10 @@ export class Prober {
       definition: undefined,
       eras: undefined,
       looking: false,
+      lookedAt: Number.NEGATIVE_INFINITY,
       again: false,
       failures: 0,
+      vacant: false,
       timer: undefined,
       doubted: false,
       checkTimer: undefined,
@@ -169,7 +186,9 @@ export class Prober {
     this.#options.onLook?.(
       learned.kind === 'learned' ? 'learned' : 'failed',
       this.#options.now() - startedAt,
+      entry.instance,
     );
+    entry.lookedAt = this.#options.now();
     this.#conclude(entry, learned);
   }
 
@@ -187,6 +206,7 @@ export class Prober {
         entry.definition = seen.definition;
       }
       entry.failures = 0;
+      entry.vacant = false;
       entry.eras = seen.eras;
       return {
         kind: 'learned',
@@ -197,10 +217,12 @@ export class Prober {
     } catch (error) {
       entry.failures++;
       const problem = probeProblem(entry.instance, error);
+      entry.vacant = nobodyListens(error);
       return {
         kind: 'failed',
         problem,
-        ...(entry.definition && { last: entry.definition }),
+        // Where nobody listens the process is gone, and the next one may say something else.
+        ...(entry.definition && !entry.vacant && { last: entry.definition }),
         ...(entry.eras && { eras: entry.eras }),
       };
     }
@@ -219,7 +241,11 @@ export class Prober {
   #pause(entry: Entry): number {
     const spread = 0.8 + 0.4 * this.#options.random();
     if (entry.failures === 0) return this.#options.refreshMs * spread;
-    return Math.min(RETRY_MAX_MS, RETRY_MIN_MS * 2 ** (entry.failures - 1)) * spread;
+    const { state } = entry.instance;
+    // Consul says that it is there, so it is about to be: a refused connection costs next to nothing.
+    const most =
+      entry.vacant && state !== 'critical' && state !== 'maintenance' ? RETRY_VACANT_MS : RETRY_MAX_MS;
+    return Math.min(most, RETRY_MIN_MS * 2 ** (entry.failures - 1)) * spread;
   }
 
   #report(instance: Instance, learned: Learned): void {
@@ -304,6 +330,13 @@ function sameLearned(a: Learned, b: Learned): boolean {
 
 function isRetryable(error: unknown): boolean {
   return (error instanceof HandshakeError || error instanceof LookError) && error.retryable;
+}
+
+function nobodyListens(error: unknown): boolean {
+  for (let cause = error; cause instanceof Error; cause = cause.cause) {
+    if ('code' in cause && cause.code === 'ECONNREFUSED') return true;
+  }
+  return false;
 }
 
 /** For operators: with the address, which clients never see. */

@@ -3,15 +3,20 @@ import type {
   Digest,
   Instance,
   InstanceId,
+  Layout,
   ListItem,
   RawJson,
+  RoutingTable,
   ServerDefinition,
   ServiceName,
+  ServiceRoute,
   ServiceSettings,
   Target,
   Tool,
   UpstreamName,
+  VersionWeights,
 } from '../../src/model.ts';
+import { poolOf } from '../../src/routing/pool.ts';
 
 /** Short ways to the nouns of src/model.ts, for tests over pure functions. */
 
@@ -61,6 +66,7 @@ export function settings(name: string, more: Partial<ServiceSettings> = {}): Ser
   return {
     namespace: name,
     session: 'stateful',
+    balance: more.session === 'stateless' ? 'p2c' : 'rendezvous',
     timeoutMs: 60_000,
     maxConcurrency: 0,
     toolsAllow: [],
@@ -103,5 +109,53 @@ export function target(of: Instance, what: ServerDefinition, weight = 1): Target
     sessionless: false,
     eras: { legacy: true, modern: false },
     weight,
+  };
+}
+
+export interface RouteOptions {
+  readonly settings?: Partial<ServiceSettings>;
+  readonly layout?: Layout;
+  readonly versions?: VersionWeights;
+  /** Registered and without calls, beside the targets. */
+  readonly others?: readonly Instance[];
+  /** Tool `t` is as advertised at these alone. */
+  readonly having?: readonly Target[];
+}
+
+/** As the reconciler would lay it out. */
+export function route(name: string, targets: readonly Target[], options: RouteOptions = {}): ServiceRoute {
+  const { layout = { datacenters: [] }, versions, others = [], having } = options;
+  const instances = [...targets.map((entry) => entry.instance), ...others];
+  const tools = having && new Map([['t' as UpstreamName, poolOf(having, layout, versions)]]);
+  return {
+    name: service(name),
+    settings: settings(name, options.settings),
+    instances: new Map(instances.map((entry) => [entry.id, entry])),
+    targets,
+    pool: poolOf(targets, layout, versions),
+    ...(versions && { versions }),
+    definition: targets[0]?.definition,
+    split: {
+      tools: tools ?? new Map(),
+      prompts: new Map(),
+      resources: new Map(),
+      resourceTemplates: new Map(),
+    },
+  };
+}
+
+export function table(...routes: readonly ServiceRoute[]): RoutingTable {
+  return {
+    version: 1,
+    catalog: {
+      services: [],
+      byName: new Map(),
+      claims: [],
+      tools: new Map(),
+      prompts: new Map(),
+      resources: new Map(),
+      problems: new Map(),
+    },
+    services: new Map(routes.map((entry) => [entry.name, entry])),
   };
 }

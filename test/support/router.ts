@@ -1,13 +1,16 @@
 import { randomBytes } from 'node:crypto';
 import { resolveSettings } from '../../src/config/resolve.ts';
+import { rolloutKey } from '../../src/discovery/rollouts.ts';
 import { startRouter, type Router } from '../../src/main.ts';
 import type {
   Instance,
+  Layout,
   Log,
   LogFields,
   RegisteredService,
   RegistrySnapshot,
   ServiceName,
+  VersionWeights,
 } from '../../src/model.ts';
 import { instance, service, settings } from './model.ts';
 
@@ -18,12 +21,15 @@ export interface HandRouter {
   readonly logs: { level: string; message: string; fields: LogFields | undefined }[];
   /** Says what is registered from now on. */
   register(...services: RegisteredService[]): void;
+  /** Says what weights the versions of a service have from now on; undefined: none. */
+  weigh(service: string, weights: Readonly<Record<string, number>> | undefined): void;
   stop(): Promise<void>;
 }
 
 export async function startHandRouter(
   flags: Record<string, unknown> = {},
   keyRing: readonly Uint8Array[] = [randomBytes(32)],
+  home?: Layout['home'],
 ): Promise<HandRouter> {
   const resolved = resolveSettings({
     flags: { listen: '127.0.0.1:0', adminListen: '127.0.0.1:0', drainTimeout: 1000, ...flags },
@@ -35,6 +41,8 @@ export async function startHandRouter(
   const log: Log = { error: write('error'), warn: write('warn'), info: write('info'), debug: write('debug') };
   let tell: (snapshot: RegistrySnapshot) => void = () => undefined;
   let version = 0;
+  const weights = new Map<string, VersionWeights>();
+  let weighed: () => void = () => undefined;
   const router: Router = await startRouter(resolved.settings, {
     log,
     keyRing,
@@ -46,6 +54,11 @@ export async function startHandRouter(
         status: () => ({ synced: version > 0, queries: 0, datacenters: [] }),
       };
     },
+    rollouts: (onChange) => {
+      weighed = onChange;
+      return { start: () => undefined, stop: () => undefined, values: weights, problems: new Map() };
+    },
+    home: () => Promise.resolve(home),
   });
   return {
     url: `http://127.0.0.1:${router.data.port}`,
@@ -54,6 +67,12 @@ export async function startHandRouter(
     register(...services) {
       const byName = new Map<ServiceName, RegisteredService>(services.map((entry) => [entry.name, entry]));
       tell({ version: ++version, services: byName, skipped: [] });
+    },
+    weigh(name, given) {
+      const key = rolloutKey(service(name));
+      if (given) weights.set(key, new Map(Object.entries(given)));
+      else weights.delete(key);
+      weighed();
     },
     stop: () => router.stop(),
   };

@@ -315,6 +315,7 @@ describe('a client that has gone quiet', () => {
     const sessions = new ClientSessions({
       sealer: new Sealer(ring),
       table: () => table,
+      place: () => undefined,
       store,
       events: new EventLogs(),
       backends: {

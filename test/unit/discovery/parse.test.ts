@@ -9,6 +9,7 @@ describe('readMeta', () => {
     service: {
       namespace: 's',
       session: 'stateful',
+      balance: 'rendezvous',
       timeoutMs: 60_000,
       maxConcurrency: 0,
       toolsAllow: [],
@@ -39,6 +40,7 @@ describe('readMeta', () => {
         'mcp-group': 'ci',
         'mcp-version': '1.2.3',
         'mcp-session': 'stateless',
+        'mcp-balance': 'weighted',
         'mcp-timeout-ms': '5000',
         'mcp-max-concurrency': '4',
         'mcp-tools-allow': 'a*, b',
@@ -53,6 +55,7 @@ describe('readMeta', () => {
       namespace: 'gh',
       group: 'ci',
       session: 'stateless',
+      balance: 'weighted',
       timeoutMs: 5000,
       maxConcurrency: 4,
       toolsAllow: ['a*', 'b'],
@@ -67,6 +70,12 @@ describe('readMeta', () => {
       openapiPath: '/api.json',
     });
     expect(version).toBe('1.2.3');
+  });
+
+  it('balances by load where any instance may serve any call, else by session', () => {
+    expect(readMeta({ 'mcp-session': 'stateless' }, 's').service.balance).toBe('p2c');
+    expect(readMeta({ 'mcp-session': 'stateful' }, 's').service.balance).toBe('rendezvous');
+    expect(readMeta({ 'mcp-balance': 'P2C' }, 's').service.balance).toBe('p2c');
   });
 
   it('takes underscores where dashes cannot be written; the dash wins, and a difference is reported', () => {
@@ -92,6 +101,7 @@ describe('readMeta', () => {
     ['mcp-namespace', 'x'.repeat(65)],
     ['mcp-group', 'a/b'],
     ['mcp-session', 'sticky'],
+    ['mcp-balance', 'round-robin'],
     ['mcp-timeout-ms', '0'],
     ['mcp-timeout-ms', '-5'],
     ['mcp-timeout-ms', '1e3'],
