@@ -28,10 +28,12 @@ import { ListBytes } from './gateway/list-bytes.ts';
 import { Notices } from './gateway/notices.ts';
 import { notFound } from './gateway/scope.ts';
 import type { Place } from './gateway/resource-watches.ts';
+import { RetryBudget } from './gateway/retry-budget.ts';
 import { Sealer } from './gateway/sealed-id.ts';
 import { SharedStreams } from './gateway/shared-streams.ts';
 import { SseClients } from './gateway/sse-clients.ts';
 import { Subscriptions } from './gateway/subscriptions.ts';
+import { WaitingRoom } from './gateway/waiting-room.ts';
 import type {
   DoubtReason,
   Identity,
@@ -253,6 +255,7 @@ export async function startRouter(settings: Settings, parts: RouterParts): Promi
         session.watches.check(instances);
       }
       pool.retain(instances);
+      budget.retain(next.services);
       subscriptions.check(instances);
       connections.retain([...instances.values()].map((instance) => instance.endpoint));
       notices.catalogChanged(next.catalog);
@@ -314,6 +317,8 @@ export async function startRouter(settings: Settings, parts: RouterParts): Promi
   });
   const notices = new Notices(() => [...sessions.all(), ...subscriptions.all()], reconciler.table.catalog);
   const deadlines = new Deadlines(now);
+  const budget = new RetryBudget(settings.retryBudget, now);
+  const waiting = new WaitingRoom(settings.queueSize);
   const edge = new Edge({
     router: { name, version },
     table: () => reconciler.table,
@@ -328,10 +333,20 @@ export async function startRouter(settings: Settings, parts: RouterParts): Promi
       connections,
       book,
       deadlines,
+      budget,
+      waiting,
+      limits: {
+        firstByteMs: settings.firstByteTimeout,
+        totalMs: settings.callTimeout,
+        queueMs: settings.queueTimeout,
+        hedgeAfterMs: settings.hedgeAfter,
+      },
       keepAliveMs: settings.keepAlive,
       now,
       random,
       observer: {
+        retryDenied: (service) => metrics.retryDenied(service),
+        hedgeEnded: (service, result) => metrics.hedgeEnded(service, result),
         callEnded: (call) => metrics.callEnded(call.service, call.result, call.attempts, call.durationMs),
       },
     },
@@ -363,6 +378,7 @@ export async function startRouter(settings: Settings, parts: RouterParts): Promi
     sessions: () => sessions.size,
     callsRunning: () => deadlines.size,
     storeUp: () => new Map([[settings.store.kind, settings.store.kind === 'memory' || store.shared ? 1 : 0]]),
+    callsWaiting: () => waiting.size,
     consulQueries: () => registry.status().queries + (rollouts ? 1 : 0),
     consulAgeSeconds: () =>
       new Map(registry.status().datacenters.map((dc) => [dc.name, (dc.lastContactMs ?? Number.NaN) / 1000])),

@@ -56,7 +56,10 @@ export function judge(
   const { status } = head;
   const message = tryEnvelope(text);
   const rpcError = message?.kind === 'response' && message.failed;
-  if (about.inSession && (status === 404 || ((status === 400 || status === 503) && /session/i.test(text)))) {
+  if (
+    about.inSession &&
+    (status === 404 || ((status === 400 || status === 503) && speaksOfLostSession(text)))
+  ) {
     return { kind: 'session-unknown', error: problem.sessionLost(about.service) };
   }
   if (status === 401 || status === 403 || status === 407) {
@@ -71,7 +74,29 @@ export function judge(
   }
   // 404 would make a client give up its session with the router, so that one is never passed on.
   if (rpcError && !about.stateless && status !== 404) return { kind: 'backend-error' };
-  return { kind: 'failed', error: problem.badStatus(about.service, status, head.headers['retry-after']) };
+  return { kind: 'failed', error: problem.badStatus(about.service, status, retryAfterMs(head)) };
+}
+
+/** `No valid session ID provided`, `unknown session`; not `too many sessions`: then it may have acted. */
+function speaksOfLostSession(text: string): boolean {
+  return (
+    /session/i.test(text) &&
+    /\b(no valid|invalid|not valid|unknown|not found|missing|required|expired|terminated|closed|does not exist|no such|not initialized)\b/i.test(
+      text,
+    )
+  );
+}
+
+/**
+ * How long a backend that refused wants to be left alone, in milliseconds (RFC 9110 §10.2.3: seconds, or a date,
+ * which is taken relative to the answer's own); undefined where it does not say.
+ */
+export function retryAfterMs({ status, headers }: AnswerHead): number | undefined {
+  const value = headers['retry-after'];
+  if ((status !== 429 && status !== 503) || typeof value !== 'string') return undefined;
+  if (/^\d{1,6}$/.test(value)) return Number(value) * 1000;
+  const untilMs = Date.parse(value) - Date.parse(String(headers['date']));
+  return untilMs >= 0 ? untilMs : undefined;
 }
 
 /** Of a stateless backend's error, for a client that takes 404 for the end of its session. */

@@ -8,12 +8,54 @@ import { HandshakeError } from '../upstream/handshake.ts';
 
 const RETRY_AFTER_MS = 1000;
 
-export function nobody(service: ServiceName, picked: Exclude<Pick, { kind: 'picked' }>): RouterError {
+export function nobody(
+  service: ServiceName,
+  picked: Extract<Pick, { kind: 'no-healthy' | 'unknown-service' }>,
+): RouterError {
   const retryAfterMs = picked.kind === 'no-healthy' ? picked.retryAfterMs : RETRY_AFTER_MS;
   return new RouterError(
     'NO_HEALTHY_INSTANCE',
     `No instance of ${service} is healthy right now. Try again in ${Math.ceil(retryAfterMs / 1000)} s.`,
     { service, retryAfterMs },
+  );
+}
+
+/** Every instance that may take the call asked for a pause (Retry-After). */
+export function resting(service: ServiceName, retryAfterMs: number): RouterError {
+  return new RouterError(
+    'OVERLOADED',
+    `${service} asked to be left alone for a while. The call was not executed; try again in ${Math.ceil(retryAfterMs / 1000)} s.`,
+    { service, retryAfterMs },
+  );
+}
+
+/** No room at any instance that may take the call, and none in the queue, or for too long. */
+export function full(service: ServiceName, waitedMs: number): RouterError {
+  return new RouterError(
+    'OVERLOADED',
+    `${service} has as many calls as it may have (mcp-max-concurrency)` +
+      `${waitedMs > 0 ? `, for ${Math.round(waitedMs)} ms by now` : ', and enough are waiting'}. ` +
+      'The call was not executed; try again in a moment.',
+    { service, retryAfterMs: RETRY_AFTER_MS },
+  );
+}
+
+/** The whole call, with all its attempts and all its progress, took too long. */
+export function tookTooLong(service: ServiceName, limitMs: number): RouterError {
+  return new RouterError(
+    'BACKEND_TIMEOUT',
+    `The call of ${service} was cancelled after ${limitMs} ms, the most that a call may take ` +
+      '(MCP_ROUTER_CALL_TIMEOUT). It may or may not have been executed.',
+    { service, timeoutMs: limitMs },
+  );
+}
+
+export function noFirstByte(service: ServiceName, timeoutMs: number): RouterError {
+  return new RouterError(
+    'BACKEND_TIMEOUT',
+    `${service} did not begin to answer within ${timeoutMs} ms and the call was cancelled. ` +
+      'It may or may not have been executed (MCP_ROUTER_FIRST_BYTE_TIMEOUT sets the limit).',
+    { service, timeoutMs },
   );
 }
 
@@ -48,7 +90,7 @@ export function cut(service: ServiceName, repeatable: boolean, cause?: unknown):
   return new RouterError(
     'BACKEND_FAILED',
     repeatable
-      ? `${service} broke off while it answered, also when asked again. Try again in a moment.`
+      ? `${service} broke off before it had answered. The call may be repeated without harm: try again in a moment.`
       : `${service} broke off before it answered. The call may or may not have been executed: check before you repeat it.`,
     { service, retryAfterMs: RETRY_AFTER_MS },
     cause,
@@ -92,16 +134,15 @@ export function sessionLost(service: ServiceName): RouterError {
 export function badStatus(
   service: ServiceName,
   status: number,
-  retryAfter: string | string[] | undefined,
+  retryAfterMs: number | undefined,
 ): RouterError {
-  const seconds =
-    typeof retryAfter === 'string' && /^\d{1,6}$/.test(retryAfter) ? Number(retryAfter) : undefined;
+  const seconds = retryAfterMs === undefined ? undefined : Math.ceil(retryAfterMs / 1000);
   return new RouterError(
     'BACKEND_FAILED',
     status === 429 || status === 503
       ? `${service} is overloaded (HTTP ${status}).${seconds === undefined ? '' : ` Try again in ${seconds} s.`}`
       : `${service} answered with HTTP ${status} instead of a result.`,
-    { service, status, ...(seconds !== undefined && { retryAfterMs: seconds * 1000 }) },
+    { service, status, ...(retryAfterMs !== undefined && { retryAfterMs }) },
   );
 }
 

@@ -25,19 +25,22 @@ import { memberText } from '../relay/json-scan.ts';
 import { MODERN_VERSION, type Member } from '../relay/modern.ts';
 import { SseLimitError, SseParser, type SseEvent } from '../relay/sse.ts';
 import type { Done, HealthBook, Outcome } from '../routing/health-book.ts';
-import { pick } from '../routing/pick.ts';
+import { pick, type Pick } from '../routing/pick.ts';
 import type { BackendSession } from '../upstream/backend-sessions.ts';
 import type { Connections } from '../upstream/connections.ts';
 import type { AnswerHead, ExchangeFailure, Receiver, Sending } from '../upstream/exchange.ts';
 import { sessionStream } from '../upstream/listen.ts';
-import { answers, judge, legacyStatus, resultOf, type CallResult } from './answer-check.ts';
+import { answers, judge, legacyStatus, resultOf, retryAfterMs, type CallResult } from './answer-check.ts';
 import * as problem from './call-errors.ts';
 import type { Answer } from '../relay/answer.ts';
 import type { Bridge, BridgedCall, Caller, HeldCall, InputRequired, RunningCall, Said } from './bridge.ts';
 import type { Deadlines } from './deadlines.ts';
 import { HOLD_MS } from './held-calls.ts';
+import { Hedge, type Attempt } from './hedge.ts';
 import { withId } from './modern-result.ts';
 import { OpenQuestions, PlayedQuestions } from './questions.ts';
+import type { RetryBudget } from './retry-budget.ts';
+import type { Waiter, WaitingRoom } from './waiting-room.ts';
 
 /** Where a client's request goes, and what of it the backend shall read. */
 export interface Destination {
@@ -56,6 +59,8 @@ export interface Destination {
   readonly inputs?: readonly Member[];
   /** Executing it twice does no harm: it only reads, or it is idempotent. */
   readonly repeatable: boolean;
+  /** Nothing changes by it, so it may also be at work twice at a time. */
+  readonly onlyReads?: boolean;
   /** For metrics and audit: a canonical name, or the method. */
   readonly label: string;
   /** Names in the answer that have to be changed back. Where it is missing the answer passes untouched. */
@@ -70,6 +75,9 @@ export interface CallPorts {
   readonly connections: Connections;
   readonly book: HealthBook;
   readonly deadlines: Deadlines;
+  readonly budget: RetryBudget;
+  readonly waiting: WaitingRoom;
+  readonly limits: CallLimits;
   /** Silence on a client's stream after which it gets a comment. */
   readonly keepAliveMs: number;
   readonly now: Clock;
@@ -77,9 +85,23 @@ export interface CallPorts {
   readonly observer: CallObserver;
 }
 
-/** Told once about every call. */
+/** All in milliseconds; 0: no limit, and for `hedgeAfterMs` never. */
+export interface CallLimits {
+  /** From the request to the first byte of an instance's answer. */
+  readonly firstByteMs: number;
+  /** Of the call with all its attempts. */
+  readonly totalMs: number;
+  /** Of a wait for room at an instance. */
+  readonly queueMs: number;
+  readonly hedgeAfterMs: number;
+}
+
 export interface CallObserver {
+  /** Told once about every call. */
   callEnded(call: CallEnd): void;
+  /** A request could have been sent again, but too many were already. */
+  retryDenied?(service: ServiceName): void;
+  hedgeEnded?(service: ServiceName, result: 'won' | 'lost'): void;
 }
 
 export interface CallEnd {
@@ -94,7 +116,10 @@ export interface CallEnd {
   readonly caller: Caller;
 }
 
+/** How often a request may be sent. */
 const MAX_ATTEMPTS = 3;
+/** How many instances may be tried in vain; those that could not be reached cost next to nothing. */
+const MAX_TRIES = 10;
 /** Of an answer that is no MCP answer; enough for a JSON-RPC error. */
 const MAX_REFUSAL_BYTES = 64 * 1024;
 const MAX_EVENT_BYTES = 64 * 1024 * 1024;
@@ -115,7 +140,7 @@ type Body = 'none' | 'json' | 'sse' | 'refusal';
  * What is safe to repeat (docs/architecture.md): nothing was sent; the backend said that it does not know the
  * session; or the request only reads or is idempotent, and nothing of an answer has reached the client.
  */
-export class Call implements Receiver, RunningCall, BridgedCall, HeldCall {
+export class Call implements Receiver, RunningCall, BridgedCall, HeldCall, Waiter {
   readonly #ports: CallPorts;
   readonly #table: RoutingTable;
   readonly #caller: Caller;
@@ -145,9 +170,15 @@ export class Call implements Receiver, RunningCall, BridgedCall, HeldCall {
 
   // The whole call.
   #attempts = 0;
+  /** Attempts whose request was out when they failed. */
+  #broke = 0;
   readonly #tried = new Set<InstanceId>();
   #renewed = false;
   #lastError: RouterError | undefined;
+  /** Waits for room at an instance. */
+  #waitingSince: number | undefined;
+  #hedge: Hedge | undefined;
+  #hedgeTimer: NodeJS.Timeout | undefined;
   /** Asked in a result (2026-07-28, MRTR): the call waits for the client's next request. */
   #open: OpenQuestions | undefined;
   #heldSince: number | undefined;
@@ -191,6 +222,7 @@ export class Call implements Receiver, RunningCall, BridgedCall, HeldCall {
   start(): void {
     this.#caller.began(this.request.id, this);
     this.#ports.deadlines.add(this);
+    this.#ports.budget.earn(this.#to.service);
     this.#watchClient();
     this.#attempt();
   }
@@ -204,17 +236,39 @@ export class Call implements Receiver, RunningCall, BridgedCall, HeldCall {
     });
   }
 
-  /** Picks an instance and sends the request, or gives up. */
+  /** Picks an instance and sends the request, waits for room, or gives up. */
   #attempt(): void {
+    const { service } = this.#to;
+    const picked = this.#pick(this.#tried);
+    if (picked.kind !== 'full') this.#go(picked);
+    else if (this.#ports.waiting.join(service, this)) this.#waitingSince = this.#ports.now();
+    else this.#fail(problem.full(service, 0));
+  }
+
+  tryNow(): boolean {
+    const picked = this.#pick(this.#tried);
+    if (picked.kind === 'full') return false;
+    this.#waitingSince = undefined;
+    this.#go(picked);
+    return true;
+  }
+
+  #stopWaiting(): void {
+    if (this.#waitingSince === undefined) return;
+    this.#waitingSince = undefined;
+    this.#ports.waiting.leave(this.#to.service, this);
+  }
+
+  #pick(except: ReadonlySet<InstanceId>): Pick {
     const { service, item, only } = this.#to;
     const stateful = this.#table.services.get(service)?.settings.session !== 'stateless';
     const pinned = only ?? (stateful ? this.#caller.pinned(service) : undefined);
     const { affinity } = this.#caller;
-    const picked = pick(
+    return pick(
       this.#table,
       {
         service,
-        except: this.#tried,
+        except,
         ...(item && { item }),
         ...(only !== undefined && { only }),
         ...(affinity !== undefined && { affinity }),
@@ -223,6 +277,14 @@ export class Call implements Receiver, RunningCall, BridgedCall, HeldCall {
       this.#ports.book,
       this.#ports.random,
     );
+  }
+
+  #go(picked: Exclude<Pick, { kind: 'full' }>): void {
+    const { service } = this.#to;
+    if (picked.kind === 'resting') {
+      this.#fail(this.#lastError ?? problem.resting(service, picked.retryAfterMs));
+      return;
+    }
     if (picked.kind !== 'picked') {
       this.#fail(this.#lastError ?? problem.nobody(service, picked));
       return;
@@ -235,6 +297,79 @@ export class Call implements Receiver, RunningCall, BridgedCall, HeldCall {
     const ready = bridge.ready();
     if (ready) this.#send(bridge, ready);
     else void this.#openFirst(bridge);
+    this.#hedgeLater();
+  }
+
+  // --- A second attempt beside the first (hedging) ---------------------------------------------------------
+
+  #hedgeLater(): void {
+    const { hedgeAfterMs } = this.#ports.limits;
+    if (hedgeAfterMs === 0 || this.#hedgeTimer || this.#over) return;
+    const { onlyReads, only, service } = this.#to;
+    const stateless = this.#table.services.get(service)?.settings.session === 'stateless';
+    if (onlyReads !== true || only !== undefined || !stateless) return;
+    this.#hedgeTimer = setTimeout(() => this.#hedgeNow(), hedgeAfterMs).unref();
+  }
+
+  #hedgeNow(): void {
+    const target = this.#target;
+    const { budget, connections, now, observer } = this.#ports;
+    const { service } = this.#to;
+    if (this.#over || this.#head || this.#waitingSince !== undefined || !target) return;
+    const picked = this.#pick(new Set([...this.#tried, target.instance.id]));
+    if (picked.kind !== 'picked') return;
+    if (!budget.spend(service)) {
+      picked.done('abandoned');
+      return;
+    }
+    this.#hedge = new Hedge({
+      connections,
+      target: picked.target,
+      done: picked.done,
+      bridge: this.#caller.bridge(picked.target, this.#to, this),
+      forwarded: this.#answer.forwarded,
+      now,
+      onWin: (hedge, attempt) => {
+        this.#cancelAtBackend('"another instance was faster"' as RawJson);
+        this.#settle('abandoned');
+        this.#takeOver(hedge, attempt);
+        observer.hedgeEnded?.(service, 'won');
+        return this;
+      },
+      onLost: () => {
+        this.#hedge = undefined;
+        observer.hedgeEnded?.(service, 'lost');
+        this.#ports.waiting.freed(service);
+      },
+    });
+    this.#hedge.start();
+  }
+
+  /** The hedge is the call's attempt from now on. */
+  #takeOver(hedge: Hedge, attempt: Attempt): void {
+    hedge.handTo(this);
+    this.#hedge = undefined;
+    this.#stopWaiting();
+    this.#target = attempt.target;
+    this.#done = attempt.done;
+    this.#bridge = attempt.bridge;
+    this.#backend = attempt.backend;
+    this.#exchange = attempt.exchange;
+    this.#sentAt = attempt.sentAt;
+    this.#head = undefined;
+    this.#body = 'none';
+    this.#held = [];
+    this.#heldBytes = 0;
+  }
+
+  #dropHedge(): void {
+    clearTimeout(this.#hedgeTimer);
+    const hedge = this.#hedge;
+    if (!hedge) return;
+    this.#hedge = undefined;
+    hedge.drop('"another instance was faster"' as RawJson);
+    this.#ports.observer.hedgeEnded?.(this.#to.service, 'lost');
+    this.#ports.waiting.freed(this.#to.service);
   }
 
   async #openFirst(bridge: Bridge): Promise<void> {
@@ -282,6 +417,7 @@ export class Call implements Receiver, RunningCall, BridgedCall, HeldCall {
     if (head.status === 200 && head.mediaType === JSON_TYPE) this.#body = 'json';
     else if (head.status === 200 && head.mediaType === SSE_TYPE) this.#beginEvents();
     else this.#body = 'refusal';
+    if (this.#body !== 'refusal') this.#dropHedge();
   }
 
   data(chunk: Buffer): boolean {
@@ -402,6 +538,7 @@ export class Call implements Receiver, RunningCall, BridgedCall, HeldCall {
     this.#settle('answered');
     this.#to = next;
     this.#attempts = 0;
+    this.#broke = 0;
     this.#tried.clear();
     this.#renewed = false;
     this.#attempt();
@@ -590,6 +727,10 @@ export class Call implements Receiver, RunningCall, BridgedCall, HeldCall {
       return;
     }
     const text = Buffer.concat(this.#held).toString();
+    const restMs = retryAfterMs(head);
+    if (restMs !== undefined) {
+      this.#ports.book.rest(backend.instance.id, restMs);
+    }
     const verdict = judge(head, text, {
       service: this.#to.service,
       inSession: backend.id !== undefined,
@@ -603,11 +744,13 @@ export class Call implements Receiver, RunningCall, BridgedCall, HeldCall {
         return;
       case 'backend-error':
         // The backend's own words about this request; that it can say them shows that it is well.
+        if (restMs !== undefined) this.#answer.setHeader('retry-after', String(Math.ceil(restMs / 1000)));
         // A session-era client takes some of them for the end of its session.
         this.#deliver(text, this.#caller.era === 'modern' ? head.status : legacyStatus(head.status));
         return;
       case 'failed':
-        this.#broken(verdict.error, 'failed');
+        // It says when it will be well: that is no reason to eject it.
+        this.#broken(verdict.error, restMs === undefined ? 'failed' : 'abandoned');
     }
   }
 
@@ -623,8 +766,15 @@ export class Call implements Receiver, RunningCall, BridgedCall, HeldCall {
   /** The attempt may have been executed. Repeats it where that does no harm. */
   #broken(error: RouterError, outcome: Outcome): void {
     if (this.#over) return;
-    if (this.#to.repeatable && !this.#forwarded) this.#elsewhere(error, outcome);
-    else this.#fail(error, outcome);
+    const { budget, observer } = this.#ports;
+    if (!this.#to.repeatable || this.#forwarded) this.#fail(error, outcome);
+    else if (++this.#broke >= MAX_ATTEMPTS) this.#fail(error, outcome);
+    else if (this.#hedge || budget.spend(this.#to.service)) {
+      this.#elsewhere(error, outcome);
+    } else {
+      observer.retryDenied?.(this.#to.service);
+      this.#fail(error, outcome);
+    }
   }
 
   /** The attempt may safely be made at another instance. */
@@ -633,7 +783,9 @@ export class Call implements Receiver, RunningCall, BridgedCall, HeldCall {
     this.#lastError = error;
     if (this.#target) this.#tried.add(this.#target.instance.id);
     this.#settle(outcome);
-    if (this.#attempts < MAX_ATTEMPTS) this.#attempt();
+    const attempt = this.#hedge?.promote();
+    if (this.#hedge && attempt) this.#takeOver(this.#hedge, attempt);
+    else if (this.#attempts < MAX_TRIES) this.#attempt();
     else this.#fail(error);
   }
 
@@ -644,14 +796,18 @@ export class Call implements Receiver, RunningCall, BridgedCall, HeldCall {
   }
 
   #settle(outcome: Outcome): void {
-    this.#done?.(outcome, this.#sentAt);
+    const done = this.#done;
+    done?.(outcome, this.#sentAt);
     this.#done = undefined;
     this.#sentAt = undefined;
     if (this.#heldSince === undefined) this.#bridge?.release?.();
+    if (done) this.#ports.waiting.freed(this.#to.service);
   }
 
   #finish(outcome: Outcome, result: CallResult): void {
     this.#over = true;
+    this.#dropHedge();
+    this.#stopWaiting();
     this.#settle(outcome);
     this.#held = [];
     this.#caller.ended(this.request.id, this);
@@ -688,10 +844,31 @@ export class Call implements Receiver, RunningCall, BridgedCall, HeldCall {
       if (now - this.#heldSince > HOLD_MS) this.cancel('"the client did not answer"' as RawJson);
       return;
     }
-    const asked = this.#played !== undefined || this.#caller.asked(this.#to.service);
+    const { service } = this.#to;
+    const { firstByteMs, totalMs, queueMs } = this.#ports.limits;
+    if (this.#waitingSince !== undefined && now - this.#waitingSince >= queueMs) {
+      this.#fail(problem.full(service, now - this.#waitingSince));
+      return;
+    }
+    if (totalMs > 0 && now - this.#startedAt > totalMs) {
+      this.#cancelAtBackend('"timed out"' as RawJson);
+      this.#fail(problem.tookTooLong(service, totalMs), 'abandoned');
+      return;
+    }
+    const asked = this.#played !== undefined || this.#caller.asked(service);
+    if (firstByteMs > 0 && !asked && this.#firstByteOverdue(now, firstByteMs)) {
+      this.#cancelAtBackend('"timed out"' as RawJson);
+      this.#broken(problem.noFirstByte(service, firstByteMs), 'timed-out');
+      return;
+    }
     if (now - this.#lastSignAt <= (asked ? QUESTION_MS : this.#timeoutMs)) return;
     this.#cancelAtBackend('"timed out"' as RawJson);
     this.#fail(problem.timedOut(this.#to.service, this.#timeoutMs), 'timed-out');
+  }
+
+  #firstByteOverdue(now: number, limitMs: number): boolean {
+    const sentAt = this.#sentAt;
+    return sentAt !== undefined && !this.#head && !this.#resumed && now - sentAt > limitMs;
   }
 
   #cancelAtBackend(reason: RawJson | undefined): void {

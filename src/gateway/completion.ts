@@ -66,6 +66,7 @@ function destination(
   return {
     text: edit ? splice(request.text, [edit]) : request.text,
     repeatable: true,
+    onlyReads: true,
     label: request.method,
   };
 }

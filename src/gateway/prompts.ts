@@ -23,6 +23,7 @@ export function promptDestination(table: RoutingTable, scope: Scope, request: Re
     text: found.item.key === name ? request.text : withParam(request, 'name', JSON.stringify(found.item.key)),
     // Getting a prompt reads (2025-11-25, server/prompts).
     repeatable: true,
+    onlyReads: true,
     label: found.canonical,
     rewrite: uris && ((text) => uris.message(text)),
   };

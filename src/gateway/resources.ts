@@ -138,6 +138,7 @@ function toOwner(
     name: to.uri,
     text: to.uri === uri ? request.text : withParam(request, 'uri', JSON.stringify(to.uri)),
     repeatable: true,
+    onlyReads: true,
     label: request.method,
     rewrite: uris && ((text) => uris.message(text)),
   };

@@ -31,6 +31,8 @@ export function toolDestination(
     mirrored: item.headers,
     text: item.key === name ? text : withParam(request, 'name', JSON.stringify(item.key)),
     repeatable: item.hints.readOnly || item.hints.idempotent,
+    // A task that is begun twice is two tasks.
+    onlyReads: item.hints.readOnly && !(params?.keys.includes('task') ?? false),
     label: found.canonical,
     rewrite:
       scope.kind === 'all' ? answerRewriter(table, found, mayBeTask(table, found, tasks, params)) : undefined,

@@ -11,6 +11,7 @@ export interface Readings {
   readonly ejected: () => ReadonlyMap<string, number>;
   readonly sessions: () => number;
   readonly callsRunning: () => number;
+  readonly callsWaiting: () => number;
   /** Seconds since Consul last answered, by datacenter. */
   readonly consulAgeSeconds: () => ReadonlyMap<string, number>;
   /** By datacenter: 1 while Consul's word is believed, 0 while the last good state is kept. */
@@ -58,6 +59,24 @@ const metrics = {
     type: 'gauge',
     labels: [],
     help: 'Calls under way.',
+  }),
+  callsWaiting: metric({
+    name: 'mcp_router_calls_waiting',
+    type: 'gauge',
+    labels: [],
+    help: 'Calls that wait for room at an instance (mcp-max-concurrency).',
+  }),
+  retriesDenied: metric({
+    name: 'mcp_router_retries_denied_total',
+    type: 'counter',
+    labels: ['service'],
+    help: 'Calls that were not repeated because the retry budget was used up.',
+  }),
+  hedges: metric({
+    name: 'mcp_router_hedges_total',
+    type: 'counter',
+    labels: ['service', 'result'],
+    help: 'Second attempts beside a silent first one, by who answered first: won (the second), lost.',
   }),
   sessions: metric({
     name: 'mcp_router_sessions',
@@ -162,6 +181,8 @@ export class Metrics {
   readonly #calls: Counter;
   readonly #duration: Histogram;
   readonly #retries: Counter;
+  readonly #retriesDenied: Counter;
+  readonly #hedges: Counter;
   readonly #swaps: Counter;
   readonly #ejections: Counter;
   readonly #probes: Histogram;
@@ -173,12 +194,15 @@ export class Metrics {
     this.#calls = this.#counter(metrics.calls);
     this.#duration = this.#histogram(metrics.callDuration);
     this.#retries = this.#counter(metrics.callRetries);
+    this.#retriesDenied = this.#counter(metrics.retriesDenied);
+    this.#hedges = this.#counter(metrics.hedges);
     this.#swaps = this.#counter(metrics.tableSwaps);
     this.#ejections = this.#counter(metrics.ejections);
     this.#probes = this.#histogram(metrics.probes);
     this.#consulErrors = this.#counter(metrics.consulErrors);
     this.#storeFailures = this.#counter(metrics.storeFailures);
     this.#gauge(metrics.callsRunning, readings.callsRunning);
+    this.#gauge(metrics.callsWaiting, readings.callsWaiting);
     this.#gauge(metrics.sessions, readings.sessions);
     this.#gauge(metrics.tableVersion, readings.tableVersion);
     this.#gauge(metrics.services, readings.services);
@@ -196,6 +220,14 @@ export class Metrics {
     this.#calls.inc({ service, result });
     this.#duration.observe({ service }, durationMs / 1000);
     if (attempts > 1) this.#retries.inc({ service }, attempts - 1);
+  }
+
+  retryDenied(service: string): void {
+    this.#retriesDenied.inc({ service });
+  }
+
+  hedgeEnded(service: string, result: 'won' | 'lost'): void {
+    this.#hedges.inc({ service, result });
   }
 
   tableSwapped(): void {

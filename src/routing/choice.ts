@@ -53,11 +53,25 @@ export class Choice {
 
   /** Whether a target may take this call at all. */
   usable({ instance: { id } }: Target): boolean {
-    const { except, fleet } = this.#terms;
+    const { except, fleet, now } = this.#terms;
     if (except?.has(id)) return false;
-    if (fleet === undefined || fleet.ejected === 0 || this.#evenEjected) return true;
+    if (fleet === undefined) return true;
+    const allIn = fleet.ejected === 0 || this.#evenEjected;
+    if (allIn && now >= fleet.restsUntil) return true;
     const page = fleet.pages.get(id);
-    return page === undefined || !fleet.isOut(page);
+    return page === undefined || (now >= page.restsUntil && (allIn || !fleet.isOut(page)));
+  }
+
+  /** It asked for a pause, and that is not over. */
+  rests({ instance: { id } }: Target): boolean {
+    const { fleet, now } = this.#terms;
+    return fleet !== undefined && now < fleet.restsUntil && now < (fleet.pages.get(id)?.restsUntil ?? 0);
+  }
+
+  /** It has as many calls as it may have. */
+  isFull(target: Target): boolean {
+    const { maxConcurrency } = this.#terms;
+    return maxConcurrency > 0 && this.#inFlight(target) >= maxConcurrency;
   }
 
   #inTiers({ tiers }: Pool): Target | undefined {
@@ -184,7 +198,7 @@ export class Choice {
   /** A full instance gives way to the least busy one that is not; where all are full, the call waits for its turn. */
   #withRoom(chosen: Target, { targets }: Urn): Target {
     const { maxConcurrency } = this.#terms;
-    if (maxConcurrency === 0 || this.#inFlight(chosen) < maxConcurrency) return chosen;
+    if (!this.isFull(chosen)) return chosen;
     let best = chosen;
     let least = Number.POSITIVE_INFINITY;
     for (const target of targets) {

@@ -8,6 +8,8 @@ export class Page {
   inFlight = 0;
   readonly latency = new PeakEwma();
   readonly ejection = new Ejection();
+  /** It asked for a pause until then (Retry-After). */
+  restsUntil = Number.NEGATIVE_INFINITY;
   /** Since when it takes calls; `-Infinity` for one that was there before the router. Undefined while it takes none. */
   joinedAt: number | undefined;
   /** It was registered when the router started, and has been well since. */
@@ -33,6 +35,7 @@ export class Fleet {
   #ejected = 0;
   #sparing = false;
   #nextReturn = Number.POSITIVE_INFINITY;
+  #restsUntil = Number.NEGATIVE_INFINITY;
   /** When the longest serving and the newest one joined. */
   #oldest = Number.NEGATIVE_INFINITY;
   #newest = Number.NEGATIVE_INFINITY;
@@ -66,6 +69,16 @@ export class Fleet {
   /** More than half would have to be ejected: then all are used, since the few left would not bear the load. */
   get sparing(): boolean {
     return this.#sparing;
+  }
+
+  /** Until then somebody may rest. */
+  get restsUntil(): number {
+    return this.#restsUntil;
+  }
+
+  rest(page: Page, until: number): void {
+    page.restsUntil = Math.max(page.restsUntil, until);
+    this.#restsUntil = Math.max(this.#restsUntil, page.restsUntil);
   }
 
   /** Whether this member gets no calls. */

@@ -104,6 +104,14 @@ export class HealthBook {
     };
   }
 
+  /** It asked to be left alone for so long (Retry-After); believed up to the longest ejection. */
+  rest(instance: InstanceId, forMs: number): void {
+    const page = this.#pages.get(instance);
+    if (!page) return;
+    const until = this.now() + Math.min(forMs, this.rules.maxMs);
+    this.#fleets.get(page.instance.service)?.rest(page, until);
+  }
+
   /** How a look at what the instance can do ended, which began `tookMs` ago. */
   looked({ id, registration }: Instance, ended: 'learned' | 'failed', tookMs: number): void {
     const page = this.#pages.get(id);

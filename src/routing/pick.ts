@@ -18,6 +18,10 @@ export type Pick =
       readonly target: Target;
       readonly done: Done;
     }
+  /** All that may take it have as many calls as they may have: it waits for its turn. */
+  | { readonly kind: 'full' }
+  /** All that may take it asked for a pause. */
+  | { readonly kind: 'resting'; readonly retryAfterMs: number }
   /** `retryAfterMs`: when it may make sense to ask again. */
   | { readonly kind: 'no-healthy'; readonly retryAfterMs: number }
   | { readonly kind: 'unknown-service' };
@@ -56,8 +60,10 @@ export function pick(table: RoutingTable, wish: Wish, book: HealthBook, random: 
     random,
     now,
   });
-  const target = choose(poolFor(route, wish), wish, choice);
-  if (!target) return { kind: 'no-healthy', retryAfterMs: RETRY_AFTER_MS };
+  const pool = poolFor(route, wish);
+  const target = choose(pool, wish, choice);
+  if (!target || choice.rests(target)) return nobody(pool, target, wish, book, choice);
+  if (choice.isFull(target)) return { kind: 'full' };
   return { kind: 'picked', target, done: book.begin(target.instance.id, now) };
 }
 
@@ -89,7 +95,30 @@ function choose(pool: Pool, { only, pinned, except }: Wish, choice: Choice): Tar
   // Ejected or not: there is no other.
   if (only !== undefined) return except?.has(only) ? undefined : pool.byId.get(only);
   const kept = pinned === undefined ? undefined : pool.byId.get(pinned);
-  return kept && choice.usable(kept) ? kept : choice.among(pool);
+  // A session does not move because its instance asks for a pause.
+  return kept && (choice.usable(kept) || (choice.rests(kept) && !except?.has(kept.instance.id)))
+    ? kept
+    : choice.among(pool);
+}
+
+/** Nobody takes the call: is it only for a while that somebody wished for? */
+function nobody(
+  pool: Pool,
+  chosen: Target | undefined,
+  { except, only }: Wish,
+  book: HealthBook,
+  choice: Choice,
+): Pick {
+  const asked = chosen ? [chosen] : only === undefined ? pool.byId.values() : [];
+  let until = Number.POSITIVE_INFINITY;
+  for (const target of asked) {
+    const { id } = target.instance;
+    if (except?.has(id) || !choice.rests(target)) continue;
+    until = Math.min(until, book.page(id)?.restsUntil ?? until);
+  }
+  return Number.isFinite(until)
+    ? { kind: 'resting', retryAfterMs: Math.ceil(until - book.now()) }
+    : { kind: 'no-healthy', retryAfterMs: RETRY_AFTER_MS };
 }
 
 /** The targets that have the wished item as it is advertised. */

@@ -400,13 +400,13 @@ describe('what a call asks for', () => {
     expect(scene.chosen({ except: new Set([b.instance.id]) })).toBe('a');
   });
 
-  it('an instance at its limit gives way to one that is not; where all are, any is taken and the call waits', () => {
+  it('an instance at its limit gives way to one that is not; where all are, the call waits', () => {
     for (const balance of ['p2c', 'weighted'] as const) {
       const scene = new Scene([a, b], { settings: { balance, maxConcurrency: 2 } });
       scene.load(a, 2);
       expect(scene.shares(100)).toEqual({ b: expect.closeTo(1) as number });
       scene.load(b, 2);
-      expect(Object.keys(scene.shares(100)).sort()).toEqual(['a', 'b']);
+      expect(scene.chosen()).toBe('full');
     }
   });
 
@@ -416,5 +416,45 @@ describe('what a call asks for', () => {
     expect(scene.book.inFlight(a.instance.id)).toBe(1);
     if (picked.kind === 'picked') picked.done('answered');
     expect(scene.book.inFlight(a.instance.id)).toBe(0);
+  });
+});
+
+describe('an instance that asked for a pause', () => {
+  const [a, b] = [one('a'), one('b')];
+
+  it.each(balances)(
+    '%s: gets nothing until it is over; where all did, the call hears how long',
+    (balance) => {
+      const scene = new Scene([a, b], { settings: { balance } });
+      scene.book.rest(a.instance.id, 5000);
+      expect(scene.shares(50, sessions)).toEqual({ b: expect.closeTo(1) as number });
+      scene.book.rest(b.instance.id, 2000);
+      scene.now = 500;
+      expect(scene.pick()).toEqual({ kind: 'resting', retryAfterMs: 1500 });
+      // What this call tried already will not help it.
+      expect(scene.pick({ except: new Set([b.instance.id]) })).toEqual({
+        kind: 'resting',
+        retryAfterMs: 4500,
+      });
+      scene.now = 2000;
+      expect(scene.chosen()).toBe('b');
+      scene.now = 5000;
+      expect(Object.keys(scene.shares(100, sessions)).sort()).toEqual(['a', 'b']);
+    },
+  );
+
+  it('keeps its sessions, and what nobody else has', () => {
+    const scene = new Scene([a, b]);
+    scene.book.rest(a.instance.id, 5000);
+    for (const wish of [{ pinned: a.instance.id }, { only: a.instance.id }]) {
+      expect(scene.pick(wish)).toEqual({ kind: 'resting', retryAfterMs: 5000 });
+    }
+    expect(scene.chosen({ pinned: a.instance.id, except: new Set([a.instance.id]) })).toBe('b');
+  });
+
+  it('is not believed for longer than an ejection may last', () => {
+    const scene = new Scene([a]);
+    scene.book.rest(a.instance.id, 1e9);
+    expect(scene.pick()).toEqual({ kind: 'resting', retryAfterMs: 300_000 });
   });
 });
