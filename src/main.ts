@@ -19,6 +19,7 @@ import { parseRollout, rolloutKey, ROLLOUTS_PATH } from './discovery/rollouts.ts
 import { describeError, RouterError } from './errors.ts';
 import { ClientSessions } from './gateway/client-sessions.ts';
 import { Deadlines } from './gateway/deadlines.ts';
+import { Drains } from './gateway/drains.ts';
 import { Edge } from './gateway/edge.ts';
 import { EventLogs } from './gateway/event-logs.ts';
 import { HeldCalls } from './gateway/held-calls.ts';
@@ -250,8 +251,9 @@ export async function startRouter(settings: Settings, parts: RouterParts): Promi
     onSwap: (next, previous) => {
       const instances = new Map([...next.services.values()].flatMap((route) => [...route.instances]));
       book.follow(next);
+      drains.follow(next, previous);
       for (const session of sessions.all()) {
-        session.backends.retain(instances);
+        session.moves.check();
         session.watches.check(instances);
       }
       pool.retain(instances);
@@ -318,6 +320,7 @@ export async function startRouter(settings: Settings, parts: RouterParts): Promi
   const notices = new Notices(() => [...sessions.all(), ...subscriptions.all()], reconciler.table.catalog);
   const deadlines = new Deadlines(now);
   const budget = new RetryBudget(settings.retryBudget, now);
+  const drains = new Drains(settings.drainTimeout, now);
   const waiting = new WaitingRoom(settings.queueSize);
   const edge = new Edge({
     router: { name, version },
@@ -335,6 +338,7 @@ export async function startRouter(settings: Settings, parts: RouterParts): Promi
       deadlines,
       budget,
       waiting,
+      drains,
       limits: {
         firstByteMs: settings.firstByteTimeout,
         totalMs: settings.callTimeout,

@@ -35,6 +35,8 @@ export interface HeldCall extends RunningCall {
 
 /** A request of the client that is under way. */
 export interface RunningCall {
+  /** Where it is under way now. */
+  readonly at: InstanceId | undefined;
   /** The client does not want the answer any more. `reason` is JSON text of a string, or undefined. */
   cancel(reason: RawJson | undefined): void;
   /** The client answered somebody's question; true where it was one of this call's own. */

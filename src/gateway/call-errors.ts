@@ -50,6 +50,18 @@ export function tookTooLong(service: ServiceName, limitMs: number): RouterError 
   );
 }
 
+/** The instance was taken out of service, and the call did not come to an end in time. */
+export function drained(service: ServiceName, repeatable: boolean): RouterError {
+  return new RouterError(
+    'BACKEND_FAILED',
+    `The instance of ${service} that worked on the call was taken out of service, and the call was cancelled. ` +
+      (repeatable
+        ? 'It may be repeated without harm.'
+        : 'It may or may not have been executed: check before you repeat it.'),
+    { service, retryAfterMs: RETRY_AFTER_MS },
+  );
+}
+
 export function noFirstByte(service: ServiceName, timeoutMs: number): RouterError {
   return new RouterError(
     'BACKEND_TIMEOUT',
@@ -80,18 +92,26 @@ export function noSession(service: ServiceName, error: unknown): RouterError {
   );
 }
 
-export function failed(service: ServiceName, failure: ExchangeFailure, repeatable: boolean): RouterError {
+export function failed(service: ServiceName, failure: ExchangeFailure, about: Broken): RouterError {
   if (failure.kind === 'garbage') return garbage(service);
-  return cut(service, repeatable, failure.cause);
+  return cut(service, about, failure.cause);
+}
+
+/** What a call was that broke. */
+export interface Broken {
+  readonly repeatable: boolean;
+  /** The service keeps something for the session. */
+  readonly stateful: boolean;
 }
 
 /** The request was out and the answer did not come, or not whole. */
-export function cut(service: ServiceName, repeatable: boolean, cause?: unknown): RouterError {
+export function cut(service: ServiceName, { repeatable, stateful }: Broken, cause?: unknown): RouterError {
+  const lost = stateful ? ' If it went down, what it kept for this session may be lost.' : '';
   return new RouterError(
     'BACKEND_FAILED',
     repeatable
-      ? `${service} broke off before it had answered. The call may be repeated without harm: try again in a moment.`
-      : `${service} broke off before it answered. The call may or may not have been executed: check before you repeat it.`,
+      ? `${service} broke off before it had answered. The call may be repeated without harm: try again in a moment.${lost}`
+      : `${service} broke off before it answered. The call may or may not have been executed: check before you repeat it.${lost}`,
     { service, retryAfterMs: RETRY_AFTER_MS },
     cause,
   );

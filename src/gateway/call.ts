@@ -35,6 +35,7 @@ import * as problem from './call-errors.ts';
 import type { Answer } from '../relay/answer.ts';
 import type { Bridge, BridgedCall, Caller, HeldCall, InputRequired, RunningCall, Said } from './bridge.ts';
 import type { Deadlines } from './deadlines.ts';
+import type { Drains } from './drains.ts';
 import { HOLD_MS } from './held-calls.ts';
 import { Hedge, type Attempt } from './hedge.ts';
 import { withId } from './modern-result.ts';
@@ -77,6 +78,7 @@ export interface CallPorts {
   readonly deadlines: Deadlines;
   readonly budget: RetryBudget;
   readonly waiting: WaitingRoom;
+  readonly drains: Drains;
   readonly limits: CallLimits;
   /** Silence on a client's stream after which it gets a comment. */
   readonly keepAliveMs: number;
@@ -217,6 +219,10 @@ export class Call implements Receiver, RunningCall, BridgedCall, HeldCall, Waite
 
   get service(): ServiceName {
     return this.#to.service;
+  }
+
+  get at(): InstanceId | undefined {
+    return this.#target?.instance.id;
   }
 
   start(): void {
@@ -442,7 +448,7 @@ export class Call implements Receiver, RunningCall, BridgedCall, HeldCall, Waite
       case 'sse':
         // The answer would have ended the call. A server may end the connection and be asked again.
         if (this.#comeBack('ended')) return;
-        this.#broken(problem.cut(this.#to.service, this.#to.repeatable), 'failed');
+        this.#broken(problem.cut(this.#to.service, this.#nature), 'failed');
         return;
       case 'refusal':
       case 'none':
@@ -453,7 +459,7 @@ export class Call implements Receiver, RunningCall, BridgedCall, HeldCall, Waite
   fail(failure: ExchangeFailure): void {
     if (this.#over || this.#pending || failure.kind === 'aborted') return;
     if (this.#comeBack('cut')) return;
-    if (failure.sent) this.#broken(problem.failed(this.#to.service, failure, this.#to.repeatable), 'failed');
+    if (failure.sent) this.#broken(problem.failed(this.#to.service, failure, this.#nature), 'failed');
     else this.#elsewhere(problem.unreachable(this.#to.service), 'failed');
   }
 
@@ -723,7 +729,7 @@ export class Call implements Receiver, RunningCall, BridgedCall, HeldCall, Waite
     if (!head || !backend) return;
     if (this.#resumed) {
       if (head.status >= 500 || head.status === 429) this.#comeBack('cut');
-      else this.#fail(problem.cut(this.#to.service, false));
+      else this.#fail(problem.cut(this.#to.service, { ...this.#nature, repeatable: false }));
       return;
     }
     const text = Buffer.concat(this.#held).toString();
@@ -759,6 +765,14 @@ export class Call implements Receiver, RunningCall, BridgedCall, HeldCall, Waite
     this.#renewed = true;
     this.#settle('answered');
     this.#attempt();
+  }
+
+  get #nature(): problem.Broken {
+    return { repeatable: this.#to.repeatable, stateful: this.#stateful };
+  }
+
+  get #stateful(): boolean {
+    return this.#table.services.get(this.#to.service)?.settings.session !== 'stateless';
   }
 
   // --- How attempts and the call end -----------------------------------------------------------------------
@@ -853,6 +867,11 @@ export class Call implements Receiver, RunningCall, BridgedCall, HeldCall, Waite
     if (totalMs > 0 && now - this.#startedAt > totalMs) {
       this.#cancelAtBackend('"timed out"' as RawJson);
       this.#fail(problem.tookTooLong(service, totalMs), 'abandoned');
+      return;
+    }
+    if (this.#target && this.#ports.drains.isOver(this.#target.instance, now)) {
+      this.#cancelAtBackend('"the instance is taken out of service"' as RawJson);
+      this.#broken(problem.drained(service, this.#to.repeatable), 'abandoned');
       return;
     }
     const asked = this.#played !== undefined || this.#caller.asked(service);

@@ -25,6 +25,7 @@ import { LegacyToModernBridge } from './legacy-to-modern-bridge.ts';
 import { listKinds, type ListKind, type NoticeTaker } from './notices.ts';
 import { ResourceWatches, type Place } from './resource-watches.ts';
 import type { Scope } from './scope.ts';
+import { SessionMoves } from './session-moves.ts';
 import type { SealedSessionId, SessionSeal } from './sealed-id.ts';
 import { toClient } from './server-messages.ts';
 import { uriRewriter } from './uri-rewriter.ts';
@@ -68,6 +69,8 @@ export class ClientSession implements Caller, NoticeTaker {
   readonly backends: BackendSessions;
   /** Resources of stateless backends, which know of no subscription in a session. */
   readonly watches: ResourceWatches;
+  /** What becomes of its sessions where an instance is taken out of service. */
+  readonly moves: SessionMoves;
   /** For the idle limit; milliseconds of the sessions' clock. */
   lastSeenAt: number;
   readonly #table: () => RoutingTable;
@@ -93,7 +96,19 @@ export class ClientSession implements Caller, NoticeTaker {
     this.sealed = sealed;
     this.seal = seal;
     this.scope = scope;
-    this.backends = new BackendSessions(backends, { protocolVersion, clientInfo, capabilities }, memory);
+    this.backends = new BackendSessions(
+      { ...backends, onLost: (session) => this.moves.lost(session) },
+      { protocolVersion, clientInfo, capabilities },
+      memory,
+      (session, subscribed) => this.#replaced(session, subscribed),
+    );
+    this.moves = new SessionMoves({
+      backends: this.backends,
+      table,
+      place: (service) => place(service, seal.id),
+      busyAt: (instance) => this.#busyAt(instance),
+      listening: () => this.#stream !== undefined,
+    });
     this.watches = new ResourceWatches({
       place,
       backends,
@@ -141,6 +156,7 @@ export class ClientSession implements Caller, NoticeTaker {
 
   ended(id: RawJson, call: RunningCall): void {
     if (this.#running.get(id) === call) this.#running.delete(id);
+    this.moves.callEnded();
   }
 
   // --- What backends say by themselves ------------------------------------------------------------------------
@@ -249,6 +265,19 @@ export class ClientSession implements Caller, NoticeTaker {
     this.#tell(rewriter ? rewriter.message(text) : text);
   }
 
+  /** A stateful backend knows nothing any more of what the client did there: what it listed and read may differ. */
+  #replaced({ instance: { service } }: BackendSession, subscribed: readonly string[]): void {
+    if (this.#table().services.get(service)?.settings.session !== 'stateful') return;
+    const entry = this.catalogEntry(service);
+    for (const kind of listKinds) if (entry && entry[kind].length > 0) this.listChanged(kind);
+    for (const uri of subscribed) this.#resourceUpdated(service, resourceUpdated(uri));
+  }
+
+  #busyAt(instance: InstanceId): boolean {
+    for (const call of this.#running.values()) if (call.at === instance) return true;
+    return false;
+  }
+
   async close(): Promise<void> {
     this.#goSilent();
     await this.backends.close();
@@ -264,6 +293,7 @@ export class ClientSession implements Caller, NoticeTaker {
     this.#stream?.end();
     this.#endNews();
     this.watches.close();
+    this.moves.close();
   }
 
   cancel(id: RawJson, reason: RawJson | undefined): void {

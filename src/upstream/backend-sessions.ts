@@ -31,6 +31,9 @@ export interface BackendSessionsOptions {
   readonly onLost?: (session: BackendSession) => void;
 }
 
+/** Told when a service's session is not the one that it was: what the old one kept is gone. */
+export type OnReplaced = (next: BackendSession, subscribed: readonly string[]) => void;
+
 /** What a backend says by itself, on a stream that belongs to no call. */
 export type Hear = (message: RequestEnvelope | NotificationEnvelope, from: BackendSession) => void;
 
@@ -59,12 +62,21 @@ export class BackendSessions {
   readonly #pins = new Map<ServiceName, InstanceId>();
   readonly #subscriptions = new Map<ServiceName, Set<string>>();
   readonly #listeners = new Map<BackendSession, Listener>();
+  /** Services that a session was opened at. */
+  readonly #served = new Set<ServiceName>();
+  readonly #onReplaced: OnReplaced | undefined;
   #level: string | undefined;
   #hear: Hear | undefined;
   #closed = false;
 
-  constructor(options: BackendSessionsOptions, introduction: Introduction, memory?: SessionMemory) {
+  constructor(
+    options: BackendSessionsOptions,
+    introduction: Introduction,
+    memory?: SessionMemory,
+    onReplaced?: OnReplaced,
+  ) {
     this.#options = options;
+    this.#onReplaced = onReplaced;
     this.#introduction = introduction;
     this.#memory = memory;
   }
@@ -105,6 +117,16 @@ export class BackendSessions {
         () => this.#forgetting.get(instance.id) === forgetting && this.#forgetting.delete(instance.id),
       );
     this.#forgetting.set(instance.id, forgetting);
+  }
+
+  /** New calls go elsewhere; a session that is open there stays for those that run in it. */
+  unpin(service: ServiceName, from: InstanceId): void {
+    if (this.#pins.get(service) === from) this.#pins.delete(service);
+  }
+
+  /** Resources that the client wants to hear of, under the service's own names. */
+  subscriptions(service: ServiceName): readonly string[] {
+    return [...(this.#subscriptions.get(service) ?? [])];
   }
 
   /** Goes on in a session that another replica opened, unless there is one already. */
@@ -179,13 +201,6 @@ export class BackendSessions {
     }
   }
 
-  /** Forgets sessions at instances that are gone. Calls that still run there keep their own hold of it. */
-  retain(known: { has(instance: InstanceId): boolean }): void {
-    // Nobody can go on with them; they need not be taken out of the memory one by one.
-    for (const [id, session] of this.#open) if (!known.has(id)) this.#drop(session);
-    for (const [service, id] of this.#pins) if (!known.has(id)) this.#pins.delete(service);
-  }
-
   /** Ends every session at its backend. Best effort, never rejects. */
   close(): Promise<void> {
     return this.#close(() => true);
@@ -203,7 +218,7 @@ export class BackendSessions {
     this.#open.clear();
     this.#pins.clear();
     this.#subscriptions.clear();
-    await Promise.all(sessions.filter(ends).map((session) => this.#end(session)));
+    await Promise.all(sessions.filter(ends).map((session) => this.end(session)));
   }
 
   async #begin(instance: Instance): Promise<BackendSession> {
@@ -235,7 +250,7 @@ export class BackendSessions {
     // The client said goodbye while the backend was still saying hello.
     if (this.#closed) {
       this.#open.delete(instance.id);
-      await this.#end(session);
+      await this.end(session);
       return session;
     }
     // Before the first call, so that what the call makes the server say finds them set.
@@ -245,6 +260,8 @@ export class BackendSessions {
       this.#applyLevel(session),
       ...[...uris].map((uri) => this.query(session, 'resources/subscribe', { uri })),
     ]);
+    if (this.#served.has(instance.service)) this.#onReplaced?.(settled, [...uris]);
+    else this.#served.add(instance.service);
     return settled;
   }
 
@@ -266,11 +283,12 @@ export class BackendSessions {
     if (!known) return session;
     const first = (await this.#memory?.remember(instance.id, known)) ?? known;
     if (first.id === known.id || !this.#usable(instance, first)) return session;
-    void this.#end(session);
+    void this.end(session);
     return this.#keepKnown(instance, first);
   }
 
   #keepKnown(instance: Instance, known: KnownSession): BackendSession {
+    this.#served.add(instance.service);
     return this.#keep(instance, known.id, known.protocolVersion, known.capabilities, known);
   }
 
@@ -363,7 +381,8 @@ export class BackendSessions {
     this.#listeners.delete(session);
   }
 
-  #end(session: BackendSession): Promise<void> {
+  /** Says goodbye to the backend. Best effort, never rejects. */
+  end(session: BackendSession): Promise<void> {
     const { id, protocolVersion, instance } = session;
     if (id === undefined) return Promise.resolve();
     return endSession(this.#options.connections, instance.endpoint, { id, protocolVersion }, [], GOODBYE_MS);

@@ -41,6 +41,8 @@ export interface Backend {
   count(method: string): number;
   /** Sends on every open GET stream. */
   notify(message: unknown): void;
+  /** Ends every open GET stream. */
+  endStreams(): void;
   /** Cuts all connections and stops listening. */
   stop(): Promise<void>;
 }
@@ -169,6 +171,9 @@ export async function startBackend(options: BackendOptions = {}): Promise<Backen
     count: (method) => received.filter((message) => message.method === method).length,
     notify(message) {
       for (const stream of streams) stream.write(`data: ${JSON.stringify(message)}\n\n`);
+    },
+    endStreams() {
+      for (const stream of streams) stream.end();
     },
     async stop() {
       server.closeAllConnections();
