@@ -36,7 +36,8 @@ export class Drains {
     for (const route of next.services.values()) {
       if (previous.services.get(route.name) === route) continue;
       for (const instance of route.instances.values()) {
-        if (!isOut(instance, next)) this.#drains.delete(instance.id);
+        const isBack = this.#drains.get(instance.id)?.registration === instance.registration;
+        if (isBack && !isOut(instance, next)) this.#drains.delete(instance.id);
       }
     }
   }

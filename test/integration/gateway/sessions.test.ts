@@ -53,8 +53,8 @@ async function settled(): Promise<Scene> {
   router.register(registered('s', instances()));
   const session = await eventually(async () => {
     const opened = await RawSession.open(`${router.url}/mcp`);
-    const spread = await Promise.all([opened.toolNames()]);
-    return spread[0]?.includes('s__write') && opened;
+    const names = await opened.toolNames();
+    return names.includes('s__write') && opened;
   });
   await eventually(() => all.every((backend) => backend.count('tools/list') > 0));
   const answer = text(await session.call('s__write'));
