@@ -81,7 +81,7 @@ export function judge(
 function speaksOfLostSession(text: string): boolean {
   return (
     /session/i.test(text) &&
-    /\b(no valid|invalid|not valid|unknown|not found|missing|required|expired|terminated|closed|does not exist|no such|not initialized)\b/i.test(
+    /\b(no valid|no active|no session|could not find|cannot find|invalid|not valid|unknown|not found|missing|required|expired|terminated|closed|does not exist|no such|not initialized)\b/i.test(
       text,
     )
   );

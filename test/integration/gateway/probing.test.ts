@@ -14,7 +14,7 @@ let router: HandRouter;
 const backends: Backend[] = [];
 
 beforeEach(async () => {
-  router = await startHandRouter({ probeTimeout: 1000, maxListBytes: '2M' });
+  router = await startHandRouter({ probeTimeout: 1000, maxListBytes: '2M', slowStart: '0' });
 });
 afterEach(async () => {
   await router.stop();

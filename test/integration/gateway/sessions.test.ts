@@ -177,10 +177,9 @@ describe('an instance that is lost', () => {
     const stream = await listening(scene);
     home.sessions.clear();
     // It ends its streams as a process that goes down does; the next one knows no session.
-    home.on['GET'] = ({ json, request }: Exchange) => {
-      delete home.on['GET'];
-      request.resume();
-      json(404, '{}');
+    home.on['GET'] = ({ json, request, response }: Exchange) => {
+      if (!home.sessions.has(String(request.headers['mcp-session-id']))) return json(404, '{}');
+      response.writeHead(200, { 'content-type': 'text/event-stream' }).flushHeaders();
     };
     home.endStreams();
     await toldOfMove(stream);

@@ -222,6 +222,13 @@ describe('a server-everything that is killed', () => {
       Promise.all(callers.map((client, at) => echo(client, `${n}-${at}`)));
     const said = (n: number): unknown[] =>
       callers.map((_, at) => [{ type: 'text', text: `Echo: ${n}-${at}` }]);
+    // Listed as soon as one of them is known; the other must be, too, to take over.
+    await eventually(async () => {
+      const { services } = (await (await fetch(`${router.adminUrl}/api/v1/services`)).json()) as {
+        services: { healthy: number }[];
+      };
+      return services[0]?.healthy === 2;
+    });
     expect(await round(1)).toEqual(said(1));
     await one.stop('SIGKILL');
     for (let n = 2; n < 6; n++) expect(await round(n)).toEqual(said(n));

@@ -21,6 +21,8 @@ describe('a session that the backend does not know', () => {
     [503, '{"error":"unknown session"}'],
     [503, 'Session not found'],
     [400, 'Session expired'],
+    [400, 'Could not find session'],
+    [503, 'no active session'],
   ])('is what %i "%s" means', (status, text) => {
     expect(verdict(status, text)).toBe('session-unknown');
   });
