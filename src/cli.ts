@@ -5,6 +5,7 @@ import { CommandFailed, UsageError } from './cli/errors.ts';
 import { configCommand } from './cli/config.ts';
 import { connectCommand } from './cli/connect.ts';
 import { demoCommand } from './cli/demo.ts';
+import { policyCommand } from './cli/policy.ts';
 import { runCommand } from './cli/run.ts';
 import { serveCommand } from './cli/serve.ts';
 import { describeError, RouterError } from './errors.ts';
@@ -23,8 +24,11 @@ async function main(argv: readonly string[]): Promise<number> {
     .addCommand(connectCommand())
     .addCommand(listCommand())
     .addCommand(configCommand())
+    .addCommand(policyCommand())
     .addCommand(demoCommand());
-  for (const command of program.commands) command.exitOverride().version(version);
+  for (const command of program.commands) {
+    for (const one of [command, ...command.commands]) one.exitOverride().version(version);
+  }
   try {
     await program.parseAsync(argv);
     return 0;

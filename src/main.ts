@@ -176,7 +176,14 @@ const SWEEP_MS = 10_000;
 const HEADERS_TIMEOUT_MS = 15_000;
 const REQUEST_TIMEOUT_MS = 60_000;
 
-const anonymous: Identity = { subject: 'anonymous', method: 'none', digest: 'anonymous' };
+const anonymous: Identity = {
+  subject: 'anonymous',
+  method: 'none',
+  digest: 'anonymous',
+  groups: [],
+  scopes: [],
+  claims: {},
+};
 
 /** Builds every part, by hand and in order: the one place to read to know what exists. */
 export async function startRouter(settings: Settings, parts: RouterParts): Promise<Router> {

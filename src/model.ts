@@ -390,12 +390,23 @@ export interface RoutingTable {
 // Who calls
 
 export interface Identity {
-  /** Stable id of the caller: `anonymous`, a key's name, or issuer and subject of a token. */
+  /** Stable id of the caller within its issuer: `anonymous`, a key's name, a token's or certificate's subject. */
   readonly subject: string;
   /** How it was proved. */
   readonly method: 'none' | 'api-key' | 'token' | 'certificate';
-  /** Short digest that binds sealed sessions to the identity. */
+  /** Short digest that binds sealed sessions to the identity: the same for every token of one caller. */
   readonly digest: string;
+  /** Who vouches for the subject: an authorization server, a certificate authority. */
+  readonly issuer?: string;
+  /** The OAuth client that the caller uses. */
+  readonly client?: string;
+  /** Name of the API key. */
+  readonly key?: string;
+  readonly groups: readonly string[];
+  /** OAuth scopes that were granted. */
+  readonly scopes: readonly string[];
+  /** What else was proved. Never the proof itself. */
+  readonly claims: Readonly<Record<string, unknown>>;
 }
 
 // ---------------------------------------------------------------------------------------------------------

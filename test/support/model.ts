@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import type {
   Digest,
+  Identity,
   Instance,
   InstanceId,
   Layout,
@@ -159,3 +160,25 @@ export function table(...routes: readonly ServiceRoute[]): RoutingTable {
     services: new Map(routes.map((entry) => [entry.name, entry])),
   };
 }
+/** A caller with a token. */
+export function identity(subject: string, more: Partial<Identity> = {}): Identity {
+  return {
+    subject,
+    method: 'token',
+    digest: `token:${subject}`,
+    issuer: 'https://idp.example',
+    groups: [],
+    scopes: [],
+    claims: {},
+    ...more,
+  };
+}
+
+export const anonymous: Identity = {
+  subject: 'anonymous',
+  method: 'none',
+  digest: 'anonymous',
+  groups: [],
+  scopes: [],
+  claims: {},
+};

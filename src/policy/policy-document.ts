@@ -1,0 +1,19 @@
+import { z } from 'zod';
+import { readDocument, type ReadDocument, type Source } from './document.ts';
+import { rulesSchema, scopeHierarchySchema } from './rules/schema.ts';
+
+/** Everything that `mcp-router/policy` or the policy file may say. */
+export const policySchema = z.strictObject({
+  /** `dry-run`: nothing is refused, what would be is logged. */
+  mode: z.enum(['enforce', 'dry-run'], 'must be enforce or dry-run').default('enforce'),
+  /** Broader scopes and what they stand for. */
+  scopes: scopeHierarchySchema.default({}),
+  rules: rulesSchema.default([]),
+});
+
+export type PolicyDocument = z.output<typeof policySchema>;
+
+/** @returns all errors at once, each with its place. */
+export function readPolicy(source: Source): ReadDocument<PolicyDocument> {
+  return readDocument(policySchema, source);
+}
