@@ -32,7 +32,10 @@ const rooms: Record<string, { rooms: string[]; packages: string[] }> = {
     rooms: [],
     packages: ['@redis/client', 'lru-cache', 'node:crypto', 'node:fs', 'node:timers/promises'],
   },
-  policy: { rooms: ['catalog'], packages: ['zod', 'yaml', 'lru-cache', 'node:crypto', 'node:fs'] },
+  policy: {
+    rooms: ['catalog'],
+    packages: ['zod', 'yaml', 'lru-cache', 'node:crypto', 'node:fs', 'node:fs/promises'],
+  },
   // Decisions do no I/O.
   'policy/rules': { rooms: ['catalog'], packages: ['zod', 'lru-cache', '@marcbachmann/cel-js'] },
   'policy/inbound': {

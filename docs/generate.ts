@@ -16,7 +16,8 @@ const cell = (text: string): string => text.replaceAll('|', '\\|').replaceAll('\
 function settingsPage(): string {
   const titles: Record<Setting['group'], string> = {
     consul: 'Consul',
-    listen: 'Where it listens, and who may call',
+    listen: 'Where it listens',
+    access: 'Who may call, and what',
     catalog: 'Catalog and probes',
     calls: 'Calls and sessions',
     limits: 'Limits',

@@ -1,5 +1,6 @@
 #!/usr/bin/env node
 import { Command, CommanderError } from 'commander';
+import { keysCommand } from './cli/keys.ts';
 import { listCommand } from './cli/list.ts';
 import { CommandFailed, UsageError } from './cli/errors.ts';
 import { configCommand } from './cli/config.ts';
@@ -25,6 +26,7 @@ async function main(argv: readonly string[]): Promise<number> {
     .addCommand(listCommand())
     .addCommand(configCommand())
     .addCommand(policyCommand())
+    .addCommand(keysCommand())
     .addCommand(demoCommand());
   for (const command of program.commands) {
     for (const one of [command, ...command.commands]) one.exitOverride().version(version);

@@ -118,6 +118,21 @@ export const errorTable = {
   FORBIDDEN_ORIGIN: { rpc: -32600, http: 403, doc: '`Origin` or `Host` is not allowed (DNS rebinding).' },
   REQUEST_TIMEOUT: { rpc: -32600, http: 408, doc: 'The request took too long to arrive.' },
   UNAUTHENTICATED: { rpc: -32600, http: 401, doc: 'The caller has not proved who it is.' },
+  INSUFFICIENT_SCOPE: {
+    rpc: 1030,
+    http: 403,
+    doc: 'The token lacks scopes; `WWW-Authenticate` and `data.scopes` name all that the call needs.',
+  },
+  NOT_ALLOWED: {
+    rpc: 1031,
+    http: 200,
+    doc: 'The rules allow this tool, prompt or resource, but not with these arguments.',
+  },
+  AUTHORIZATION_SERVER_UNAVAILABLE: {
+    rpc: 1032,
+    http: 503,
+    doc: "The authorization server can't be asked now, so the token can't be checked.",
+  },
   WRONG_SETTINGS: { rpc: -32603, http: 500, doc: 'A setting is wrong; the command ends with status 2.' },
   CONSUL_UNAVAILABLE: {
     rpc: 1020,
@@ -165,10 +180,37 @@ export class RouterError extends Error {
     return (era === 'modern' ? modernWire[this.code]?.http : undefined) ?? errorTable[this.code].http;
   }
 
+  /** Headers of an HTTP answer that carries nothing but this error. */
+  get headers(): Readonly<Record<string, string>> {
+    const { retryAfterMs } = this.details;
+    return retryAfterMs === undefined ? {} : { 'retry-after': String(Math.ceil(retryAfterMs / 1000)) };
+  }
+
   /** The JSON-RPC error object: `{code, message, data: {code, …details}}`. */
   toRpc(era: WireEra = 'legacy'): { code: number; message: string; data: Record<string, unknown> } {
     const rpc = (era === 'modern' ? modernWire[this.code]?.rpc : undefined) ?? errorTable[this.code].rpc;
     return { code: rpc, message: this.message, data: { code: this.code, ...this.details } };
+  }
+}
+
+/** The caller has to prove more, or to prove it anew; the challenge says how. */
+export class ChallengeError extends RouterError {
+  /** Value of `WWW-Authenticate` (RFC 6750 section 3, RFC 9728 section 5.1). */
+  readonly challenge: string;
+
+  constructor(
+    code: 'UNAUTHENTICATED' | 'INSUFFICIENT_SCOPE',
+    message: string,
+    challenge: string,
+    details: ErrorDetails = {},
+    cause?: unknown,
+  ) {
+    super(code, message, details, cause);
+    this.challenge = challenge;
+  }
+
+  override get headers(): Readonly<Record<string, string>> {
+    return { ...super.headers, 'www-authenticate': this.challenge };
   }
 }
 

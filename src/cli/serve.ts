@@ -1,5 +1,6 @@
 import { hostname } from 'node:os';
 import { Command } from 'commander';
+import { acceptedMethods } from '../access.ts';
 import type { Settings } from '../config/settings.ts';
 import { isLoopback, type HostPort } from '../config/values.ts';
 import { version } from '../version.ts';
@@ -82,10 +83,10 @@ function ownService(data: HostPort, admin: HostPort): ServiceDefinition {
 
 /** What is open to the network must have been opened on purpose. */
 function refuseOpenDoors(settings: Settings): void {
-  if (!isLoopback(settings.listen.host) && settings.auth !== 'none') {
+  if (!isLoopback(settings.listen.host) && acceptedMethods(settings).length === 0) {
     throw new UsageError(
       `MCP_ROUTER_LISTEN is ${settings.listen.host}, which others can reach, and no authentication is set. ` +
-        'Listen on 127.0.0.1, or say MCP_ROUTER_AUTH=none if whatever stands in front of the router checks callers.',
+        'Set MCP_ROUTER_ISSUERS or MCP_ROUTER_KEYS_FILE, listen on 127.0.0.1, or say MCP_ROUTER_AUTH=none if whatever stands in front of the router checks callers.',
     );
   }
   if (!isLoopback(settings.adminListen.host) && settings.adminToken === undefined) {

@@ -1,6 +1,18 @@
 import { z } from 'zod';
 import { showStore, storeAddress, type StoreAddress } from './store-address.ts';
-import { boolean, duration, hostPort, integer, keyRing, list, size, text } from './values.ts';
+import {
+  authMethodList,
+  baseUrl,
+  boolean,
+  duration,
+  hostPort,
+  integer,
+  issuerList,
+  keyRing,
+  list,
+  size,
+  text,
+} from './values.ts';
 
 /**
  * Every setting there is, once: its name in a file, flag, variable, default, and sentence. `--help`,
@@ -21,7 +33,7 @@ export interface Setting<Schema extends z.ZodType = z.ZodType> {
   shown?(value: unknown): string;
   /** May change while running (SIGHUP, Consul KV); others need a restart. */
   readonly live?: true;
-  readonly group: 'consul' | 'listen' | 'catalog' | 'calls' | 'limits' | 'operation';
+  readonly group: 'consul' | 'listen' | 'access' | 'catalog' | 'calls' | 'limits' | 'operation';
 }
 
 /** Keeps the exact type: whether there is a default decides whether the value can be undefined. */
@@ -199,13 +211,6 @@ export const settings = {
     secret: true,
     doc: 'Bearer token of the admin plane (health checks stay open).',
   }),
-  auth: setting({
-    group: 'listen',
-    schema: z.enum(['none']),
-    env: 'MCP_ROUTER_AUTH',
-    flag: 'auth',
-    doc: '`none` says that the data plane is open to whoever reaches it.',
-  }),
   allowedHosts: setting({
     group: 'listen',
     schema: list(),
@@ -221,6 +226,104 @@ export const settings = {
     flag: 'allowed-origins',
     default: '',
     doc: 'Browser origins that may call, such as https://app.example.com; `*` for all. Localhost always may on loopback.',
+  }),
+
+  auth: setting({
+    group: 'access',
+    schema: authMethodList(),
+    env: 'MCP_ROUTER_AUTH',
+    flag: 'auth',
+    doc: 'How callers prove who they are: `token` (OAuth), `key` (API keys), `certificate` (TLS). `none` lets in callers without proof, alone or beside others. Default: what issuers and keys are set for; without any, `none` on loopback.',
+  }),
+  publicUrl: setting({
+    group: 'access',
+    schema: baseUrl(),
+    env: 'MCP_ROUTER_PUBLIC_URL',
+    flag: 'public-url',
+    doc: 'How clients reach the data plane, such as https://mcp.example.com: the audience of tokens is this and the path of the endpoint. Default: the listen address.',
+  }),
+  issuers: setting({
+    group: 'access',
+    schema: issuerList(),
+    env: 'MCP_ROUTER_ISSUERS',
+    flag: 'issuers',
+    default: '',
+    doc: 'Authorization servers whose tokens are taken: URLs as in `iss`; in a file also objects with issuer, jwksUri, audiences, groupsClaim, introspection.',
+  }),
+  audiences: setting({
+    group: 'access',
+    schema: list(),
+    env: 'MCP_ROUTER_AUDIENCES',
+    flag: 'audiences',
+    default: '',
+    doc: 'Further audiences that tokens may have, for authorization servers without resource indicators.',
+  }),
+  requiredScopes: setting({
+    group: 'access',
+    schema: list(),
+    env: 'MCP_ROUTER_REQUIRED_SCOPES',
+    flag: 'required-scopes',
+    default: '',
+    doc: 'Scopes that every token needs; rules can ask for more.',
+  }),
+  groupsClaim: setting({
+    group: 'access',
+    schema: text(),
+    env: 'MCP_ROUTER_GROUPS_CLAIM',
+    flag: 'groups-claim',
+    default: 'groups',
+    doc: 'Claim with the groups of a caller; dots lead inwards: realm_access.roles.',
+  }),
+  clockSkew: setting({
+    group: 'access',
+    schema: duration(0, 5 * minute),
+    env: 'MCP_ROUTER_CLOCK_SKEW',
+    flag: 'clock-skew',
+    default: '30s',
+    doc: 'How far the clocks of authorization servers may be off.',
+  }),
+  introspectionClientId: setting({
+    group: 'access',
+    schema: text(),
+    env: 'MCP_ROUTER_INTROSPECTION_CLIENT_ID',
+    flag: 'introspection-client-id',
+    doc: 'The router as a client of the issuers, to ask about tokens that are no JWT (RFC 7662).',
+  }),
+  introspectionClientSecret: setting({
+    group: 'access',
+    schema: text(),
+    env: 'MCP_ROUTER_INTROSPECTION_CLIENT_SECRET',
+    secret: true,
+    doc: 'Secret of that client.',
+  }),
+  introspectionClientSecretFile: setting({
+    group: 'access',
+    schema: text(),
+    env: 'MCP_ROUTER_INTROSPECTION_CLIENT_SECRET_FILE',
+    flag: 'introspection-client-secret-file',
+    doc: 'File with that secret; read for each question.',
+  }),
+  keysFile: setting({
+    group: 'access',
+    schema: text(),
+    env: 'MCP_ROUTER_KEYS_FILE',
+    flag: 'keys-file',
+    doc: 'File with hashes of API keys (`keys new` makes one), read again when it changes. Without, `mcp-router/keys` in Consul KV.',
+  }),
+  policyFile: setting({
+    group: 'access',
+    schema: text(),
+    env: 'MCP_ROUTER_POLICY_FILE',
+    flag: 'policy-file',
+    doc: 'File with the rules (`policy check` reads it), read again when it changes. Without, `mcp-router/policy` in Consul KV.',
+  }),
+  policyRequired: setting({
+    group: 'access',
+    schema: boolean(),
+    env: 'MCP_ROUTER_POLICY_REQUIRED',
+    flag: 'policy-required',
+    default: 'false',
+    doc: 'Allow nothing before rules were read. Without, no rules means that all callers may do all.',
   }),
 
   names: setting({

@@ -130,3 +130,77 @@ export const keyRing = () =>
     context.issues.push({ code: 'custom', input: '(secret)', message: 'must hold at least one key' });
     return z.NEVER;
   });
+
+/** An absolute http(s) URL without query and fragment; no slash at its end. */
+export const baseUrl = () =>
+  z.string().transform((value, context): string => {
+    const word = value.trim();
+    if (URL.canParse(word)) {
+      const { protocol, search, hash, username } = new URL(word);
+      if (/^https?:$/.test(protocol) && search === '' && hash === '' && username === '')
+        return word.replace(/\/+$/, '');
+    }
+    context.issues.push({
+      code: 'custom',
+      input: value,
+      message: 'must be a URL such as https://mcp.example.com, without query or fragment',
+    });
+    return z.NEVER;
+  });
+
+export const authMethods = ['none', 'token', 'key', 'certificate'] as const;
+export type AuthMethod = (typeof authMethods)[number];
+
+/** Ways to prove who calls; a list. */
+export const authMethodList = () =>
+  list().transform((words, context): readonly AuthMethod[] => {
+    const known = authMethods.filter((method) => words.includes(method));
+    if (known.length > 0 && words.every((word) => (authMethods as readonly string[]).includes(word)))
+      return known;
+    context.issues.push({
+      code: 'custom',
+      input: words,
+      message: `must be one or several of ${authMethods.join(', ')}, separated by commas`,
+    });
+    return z.NEVER;
+  });
+
+const issuer = z.strictObject({
+  issuer: z.url('must be the URL of an issuer, as it stands in its tokens'),
+  jwksUri: z.url().optional(),
+  audiences: z.array(z.string()).optional(),
+  groupsClaim: z.string().min(1).optional(),
+  introspection: z
+    .strictObject({ clientId: z.string().min(1), clientSecretFile: z.string().min(1) })
+    .optional(),
+});
+
+export type IssuerSetting = z.output<typeof issuer>;
+
+/** Authorization servers: URLs separated by commas; or a list of URLs and objects, in a variable as JSON. */
+export const issuerList = () =>
+  z
+    .preprocess(
+      (value) =>
+        typeof value === 'string'
+          ? (jsonList(value) ??
+            value
+              .split(',')
+              .map((word) => word.trim())
+              .filter(Boolean))
+          : value,
+      z.array(
+        z.preprocess((one) => (typeof one === 'string' ? { issuer: one } : one), issuer),
+        'must be URLs separated by commas, or a list of objects with issuer, jwksUri, audiences, groupsClaim, introspection',
+      ),
+    )
+    .transform((issuers): readonly IssuerSetting[] => issuers);
+
+function jsonList(text: string): unknown {
+  if (!text.trim().startsWith('[')) return undefined;
+  try {
+    return JSON.parse(text) as unknown;
+  } catch {
+    return undefined;
+  }
+}

@@ -222,9 +222,7 @@ export class HttpAnswer implements Answer {
     const body = errorResponse(id, error.toRpc(this.era));
     switch (this.#form) {
       case 'open':
-        if (error.details.retryAfterMs !== undefined) {
-          this.setHeader('retry-after', String(Math.ceil(error.details.retryAfterMs / 1000)));
-        }
+        for (const [name, value] of Object.entries(error.headers)) this.setHeader(name, value);
         this.send(error.httpStatus(this.era), body);
         return;
       case 'sse':
