@@ -27,6 +27,8 @@ export interface AccessParts {
   readonly onPolicy: (now: InForce, before: InForce) => void;
   /** Some credential exchanges tokens, so they have to be kept as long as they are known. */
   readonly keepTokens: boolean;
+  /** Where the data plane listens; asked for only where no public URL is set. */
+  readonly listenUrl: () => string;
   /** Milliseconds since 1970. */
   readonly wallClock: () => number;
 }
@@ -80,7 +82,9 @@ export function createAccess(settings: Settings, parts: AccessParts): Access {
     tokens,
     keys,
     certificates: methods.includes('certificate'),
-    publicUrl: settings.publicUrl ?? listenUrl(settings),
+    get publicUrl() {
+      return settings.publicUrl ?? parts.listenUrl();
+    },
     authorizationServers: tokens ? settings.issuers.map(({ issuer }) => issuer) : [],
     requiredScopes: settings.requiredScopes,
     hasScopes: (granted, wanted) => policy.inForce.policy.rules.hasScopes(granted, wanted),
@@ -163,11 +167,6 @@ function commonIntrospection(settings: Settings): IntrospectionOptions | undefin
 
 function fileSecret(file: string): () => Promise<string> {
   return async () => (await readFile(file, 'utf8')).trim();
-}
-
-function listenUrl({ listen }: Settings): string {
-  const host = listen.host.includes(':') ? `[${listen.host}]` : listen.host;
-  return `http://${host}:${listen.port}`;
 }
 
 function wrong(message: string): RouterError {

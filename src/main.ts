@@ -1,4 +1,5 @@
-import { createServer, type Server } from 'node:http';
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import { createAccess } from './access.ts';
 import type { AddressInfo } from 'node:net';
 import { adminApp } from './admin/admin-api.ts';
 import {
@@ -27,6 +28,7 @@ import { HeldElsewhere } from './gateway/held-elsewhere.ts';
 import { KeyRing } from './gateway/key-ring.ts';
 import { ListBytes } from './gateway/list-bytes.ts';
 import { Notices } from './gateway/notices.ts';
+import { answerMetadata } from './gateway/protected-resource.ts';
 import { notFound } from './gateway/scope.ts';
 import type { Place } from './gateway/resource-watches.ts';
 import { RetryBudget } from './gateway/retry-budget.ts';
@@ -35,15 +37,7 @@ import { SharedStreams } from './gateway/shared-streams.ts';
 import { SseClients } from './gateway/sse-clients.ts';
 import { Subscriptions } from './gateway/subscriptions.ts';
 import { WaitingRoom } from './gateway/waiting-room.ts';
-import type {
-  DoubtReason,
-  Identity,
-  Layout,
-  Log,
-  RawJson,
-  RegistrySnapshot,
-  VersionWeights,
-} from './model.ts';
+import type { DoubtReason, Layout, Log, RawJson, RegistrySnapshot, VersionWeights } from './model.ts';
 import { Metrics } from './observability/metrics.ts';
 import { Reconciler } from './reconciler.ts';
 import { errorResponse } from './relay/envelope.ts';
@@ -176,15 +170,6 @@ const SWEEP_MS = 10_000;
 const HEADERS_TIMEOUT_MS = 15_000;
 const REQUEST_TIMEOUT_MS = 60_000;
 
-const anonymous: Identity = {
-  subject: 'anonymous',
-  method: 'none',
-  digest: 'anonymous',
-  groups: [],
-  scopes: [],
-  claims: {},
-};
-
 /** Builds every part, by hand and in order: the one place to read to know what exists. */
 export async function startRouter(settings: Settings, parts: RouterParts): Promise<Router> {
   const { log } = parts;
@@ -287,6 +272,17 @@ export async function startRouter(settings: Settings, parts: RouterParts): Promi
     },
   });
 
+  // Who may call, and what.
+  let data: HostPort = settings.listen;
+  const access = createAccess(settings, {
+    log,
+    kv: undefined,
+    onPolicy: () => undefined,
+    keepTokens: false,
+    listenUrl: () => `http://${show(data)}`,
+    wallClock: Date.now,
+  });
+
   // The data plane.
   const place: Place = (service, key) => placeByKey(reconciler.table, service, key, book);
   const backends = {
@@ -329,6 +325,11 @@ export async function startRouter(settings: Settings, parts: RouterParts): Promi
   const budget = new RetryBudget(settings.retryBudget, now);
   const drains = new Drains(settings.drainTimeout, now);
   const waiting = new WaitingRoom(settings.queueSize);
+  const origins = {
+    loopback: isLoopback(settings.listen.host),
+    allowedHosts: settings.allowedHosts,
+    allowedOrigins: settings.allowedOrigins,
+  };
   const edge = new Edge({
     router: { name, version },
     table: () => reconciler.table,
@@ -362,12 +363,8 @@ export async function startRouter(settings: Settings, parts: RouterParts): Promi
       },
     },
     lists: { lists: new ListBytes(), pageSize: settings.pageSize },
-    origins: {
-      loopback: isLoopback(settings.listen.host),
-      allowedHosts: settings.allowedHosts,
-      allowedOrigins: settings.allowedOrigins,
-    },
-    authenticate: () => anonymous,
+    origins,
+    authenticate: (request, path) => access.authenticator.authenticate(request, path),
     defaultNames: settings.names,
     maxBodyBytes: settings.maxBody,
     keepAliveMs: settings.keepAlive,
@@ -398,11 +395,21 @@ export async function startRouter(settings: Settings, parts: RouterParts): Promi
   });
 
   let draining = false;
+  /** What is no MCP endpoint. */
+  const elsewhere = (request: IncomingMessage, response: ServerResponse): RouterError | undefined => {
+    try {
+      return answerMetadata(access.authenticator, origins, request, response) ? undefined : notFound();
+    } catch (error) {
+      if (error instanceof RouterError) return error;
+      throw error;
+    }
+  };
   const dataServer = createServer(
     { headersTimeout: HEADERS_TIMEOUT_MS, requestTimeout: REQUEST_TIMEOUT_MS },
     (request, response) => {
       if (edge.handle(request, response)) return;
-      const error = notFound();
+      const error = elsewhere(request, response);
+      if (!error) return;
       response
         .writeHead(error.httpStatus(), { 'content-type': 'application/json' })
         .end(errorResponse('null', error.toRpc()));
@@ -422,7 +429,7 @@ export async function startRouter(settings: Settings, parts: RouterParts): Promi
       { token: settings.adminToken },
     ),
   );
-  const data = await listen(dataServer, settings.listen, 'MCP_ROUTER_LISTEN');
+  data = await listen(dataServer, settings.listen, 'MCP_ROUTER_LISTEN');
   const admin = await listen(adminServer, settings.adminListen, 'MCP_ROUTER_ADMIN_LISTEN');
   const sweeper = setInterval(() => {
     sessions.sweep();
@@ -457,6 +464,7 @@ export async function startRouter(settings: Settings, parts: RouterParts): Promi
       reconciler.stop();
       rollouts?.stop();
       registry.stop();
+      access.stop();
       sseClients.end();
       await Promise.all([sessions.close(), pool.close(), prober.close()]);
       await store.stop();

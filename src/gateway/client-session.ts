@@ -1,4 +1,12 @@
-import type { CatalogService, InstanceId, RawJson, RoutingTable, ServiceName, Target } from '../model.ts';
+import type {
+  CatalogService,
+  Identity,
+  InstanceId,
+  RawJson,
+  RoutingTable,
+  ServiceName,
+  Target,
+} from '../model.ts';
 import type { NotificationEnvelope, RequestEnvelope, ResponseEnvelope } from '../relay/envelope.ts';
 import type { LogSource } from '../relay/answer.ts';
 import type { HttpStream } from '../relay/http-stream.ts';
@@ -66,6 +74,8 @@ export class ClientSession implements Caller, NoticeTaker {
   readonly sealed: SealedSessionId;
   readonly seal: SessionSeal;
   readonly scope: Scope;
+  /** As the latest request proved it: the caller is always the same, its groups and scopes may change. */
+  identity: Identity;
   readonly backends: BackendSessions;
   /** Resources of stateless backends, which know of no subscription in a session. */
   readonly watches: ResourceWatches;
@@ -87,6 +97,7 @@ export class ClientSession implements Caller, NoticeTaker {
   constructor(
     sealed: SealedSessionId,
     seal: SessionSeal,
+    identity: Identity,
     scope: Scope,
     { backends, events, table, place }: ClientSessionParts,
     lastSeenAt: number,
@@ -96,6 +107,7 @@ export class ClientSession implements Caller, NoticeTaker {
     this.sealed = sealed;
     this.seal = seal;
     this.scope = scope;
+    this.identity = identity;
     this.backends = new BackendSessions(
       { ...backends, onLost: (session) => this.moves.lost(session) },
       { protocolVersion, clientInfo, capabilities },

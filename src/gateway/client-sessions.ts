@@ -1,6 +1,6 @@
 import { LRUCache } from 'lru-cache';
 import { RouterError } from '../errors.ts';
-import type { Clock } from '../model.ts';
+import type { Clock, Identity } from '../model.ts';
 import type { SessionChange, Store } from '../store/store.ts';
 import { ClientSession, type ClientSessionParts } from './client-session.ts';
 import type { Scope } from './scope.ts';
@@ -57,30 +57,31 @@ export class ClientSessions {
     store.onReturn(() => this.#shared?.touchAll(this.all()));
   }
 
-  create(seal: Omit<SessionSeal, 'id' | 'issuedAt'>, scope: Scope): ClientSession {
+  create(seal: Omit<SessionSeal, 'id' | 'issuedAt'>, identity: Identity, scope: Scope): ClientSession {
     const { sealer, wallClock } = this.#options;
     const whole: SessionSeal = { ...seal, id: newSessionId(), issuedAt: wallClock() };
-    return this.#enter(sealer.seal(whole), whole, scope, true);
+    return this.#enter(sealer.seal(whole), whole, identity, scope, true);
   }
 
   /**
    * The session behind an id, for the identity and path that it was opened with.
    * @throws {RouterError} SESSION_NOT_FOUND for every reason alike: a stolen id learns nothing.
    */
-  find(sealed: string, identity: string, path: string, scope: Scope): ClientSession {
+  find(sealed: string, identity: Identity, path: string, scope: Scope): ClientSession {
     const known = this.#sessions.get(sealed as SealedSessionId);
     const seal = known?.seal ?? this.#options.sealer.open(sealed);
     if (
       !seal ||
-      seal.identity !== identity ||
+      seal.identity !== identity.digest ||
       seal.path !== path ||
       this.#options.wallClock() - seal.issuedAt > this.#options.maxAgeMs ||
       this.#ended.has(seal.id)
     ) {
       throw notFound();
     }
-    const session = known ?? this.#enter(sealed as SealedSessionId, seal, scope, false);
+    const session = known ?? this.#enter(sealed as SealedSessionId, seal, identity, scope, false);
     session.lastSeenAt = this.#options.now();
+    session.identity = identity;
     return session;
   }
 
@@ -128,9 +129,23 @@ export class ClientSessions {
     this.#byId.clear();
   }
 
-  #enter(sealed: SealedSessionId, seal: SessionSeal, scope: Scope, isNew: boolean): ClientSession {
+  #enter(
+    sealed: SealedSessionId,
+    seal: SessionSeal,
+    identity: Identity,
+    scope: Scope,
+    isNew: boolean,
+  ): ClientSession {
     const memory = this.#shared?.memory(seal.id, isNew);
-    const session = new ClientSession(sealed, seal, scope, this.#options, this.#options.now(), memory);
+    const session = new ClientSession(
+      sealed,
+      seal,
+      identity,
+      scope,
+      this.#options,
+      this.#options.now(),
+      memory,
+    );
     this.#sessions.set(sealed, session);
     this.#byId.set(seal.id, session);
     if (!isNew && this.#shared) this.#restore(session, this.#shared);

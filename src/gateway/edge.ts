@@ -33,7 +33,12 @@ export interface EdgeOptions extends LegacyPorts, ModernPorts {
   readonly events: EventLogs;
   readonly sseClients: SseClients;
   readonly origins: OriginRules;
-  readonly authenticate: (request: IncomingMessage) => Identity;
+  /**
+   * At once where the proof is known.
+   * @param path of the endpoint: a token may be for one only
+   * @throws {RouterError} UNAUTHENTICATED, INSUFFICIENT_SCOPE, OVERLOADED, AUTHORIZATION_SERVER_UNAVAILABLE
+   */
+  readonly authenticate: (request: IncomingMessage, path: string) => Identity | Promise<Identity>;
   readonly defaultNames: 'portable' | 'dotted';
   readonly maxBodyBytes: number;
   readonly keepAliveMs: number;
@@ -77,15 +82,32 @@ export class Edge {
           `This endpoint takes ${endpoint.methods.join(', ')} and nothing else.`,
         );
       }
-      if (endpoint.kind === 'messages') void this.#postToStream(request, answer);
-      else if (endpoint.kind === 'sse') this.#openStream(request, response, endpoint);
+      if (endpoint.kind === 'messages') void this.#postToStream(request, endpoint, answer);
       else if (request.method === 'POST') void this.#post(request, endpoint, answer);
-      else if (request.method === 'GET') this.#get(request, response, endpoint, answer);
-      else this.#delete(request, endpoint, answer);
+      else void this.#open(request, response, endpoint, answer);
     } catch (error) {
       this.#fail(answer, 'null', error);
     }
     return true;
+  }
+
+  /** GET and DELETE. */
+  async #open(
+    request: IncomingMessage,
+    response: ServerResponse,
+    endpoint: Endpoint,
+    answer: HttpAnswer,
+  ): Promise<void> {
+    try {
+      const identity = await this.#options.authenticate(request, endpoint.path);
+      // Nobody would tell of the end of a stream that has ended before it began.
+      if (answer.gone) return;
+      if (endpoint.kind === 'sse') this.#openStream(request, response, endpoint, identity);
+      else if (request.method === 'GET') this.#get(request, response, endpoint, identity, answer);
+      else this.#delete(request, endpoint, identity, answer);
+    } catch (error) {
+      this.#fail(answer, 'null', error);
+    }
   }
 
   async #post(request: IncomingMessage, endpoint: Endpoint, answer: HttpAnswer): Promise<void> {
@@ -94,8 +116,9 @@ export class Edge {
       if (!accepts(request.headers.accept, JSON_TYPE)) {
         throw new RouterError('NOT_ACCEPTABLE', `Accept must name ${JSON_TYPE} and ${SSE_TYPE}.`);
       }
+      // Before the body: nobody unknown makes the router read one.
+      const identity = await this.#options.authenticate(request, endpoint.path);
       const text = await this.#body(request);
-      const identity = this.#options.authenticate(request);
       if (isBatch(text)) {
         await this.#batch(text, request, endpoint, identity, answer);
         return;
@@ -116,7 +139,7 @@ export class Edge {
       if (restoring) await restoring;
       const logs = session.logs(versionHeader(request));
       if (logs) answer.keepIn(logs);
-      this.#take(session, message, answer);
+      this.#take(session, identity, message, answer);
     } catch (error) {
       this.#fail(answer, id, error);
     }
@@ -130,7 +153,9 @@ export class Edge {
   }
 
   /** One message of an open session. */
-  #take(session: ClientSession, message: Envelope, answer: Answer): void {
+  #take(session: ClientSession, identity: Identity, message: Envelope, answer: Answer): void {
+    // Other requests of the session may have come meanwhile, with other scopes.
+    session.identity = identity;
     switch (message.kind) {
       case 'request':
         handleRequest(this.#options, session, message, answer);
@@ -168,7 +193,7 @@ export class Edge {
       answer,
       (message, part) => {
         if (message.kind === 'request' && message.method === 'initialize') throw initializeAlone();
-        this.#take(session, message, part);
+        this.#take(session, identity, message, part);
       },
       (error) => this.#asRouterError(error),
     );
@@ -176,12 +201,16 @@ export class Edge {
 
   // --- The HTTP+SSE transport of 2024-11-05 ------------------------------------------------------------------
 
-  #openStream(request: IncomingMessage, response: ServerResponse, endpoint: Endpoint): void {
+  #openStream(
+    request: IncomingMessage,
+    response: ServerResponse,
+    endpoint: Endpoint,
+    identity: Identity,
+  ): void {
     if (!accepts(request.headers.accept, SSE_TYPE)) {
       throw new RouterError('NOT_ACCEPTABLE', `Accept must name ${SSE_TYPE}.`);
     }
     this.#refuseWhileDraining();
-    const identity = this.#options.authenticate(request);
     const { sseClients, keepAliveMs, sessions, defaultNames } = this.#options;
     sseClients.checkRoom();
     let client: SseClient | undefined;
@@ -200,9 +229,9 @@ export class Edge {
     client = sseClients.open(stream, { path, names, identity });
   }
 
-  async #postToStream(request: IncomingMessage, answer: HttpAnswer): Promise<void> {
+  async #postToStream(request: IncomingMessage, endpoint: Endpoint, answer: HttpAnswer): Promise<void> {
     try {
-      const identity = this.#options.authenticate(request);
+      const identity = await this.#options.authenticate(request, endpoint.path);
       const message = readEnvelope(await this.#body(request));
       const id = new URLSearchParams((request.url ?? '').split('?')[1]).get('sessionId');
       const client = this.#options.sseClients.find(id, identity);
@@ -239,7 +268,7 @@ export class Edge {
       );
     }
     client.session.lastSeenAt = this.#options.calls.now();
-    this.#take(client.session, message, answer);
+    this.#take(client.session, identity, message, answer);
   }
 
   /** A message of the stateless era: all that there is to know stands in it. */
@@ -282,7 +311,7 @@ export class Edge {
       this.#options.router,
       this.#options.sessions,
       request,
-      { identity: identity.digest, path, names, scope },
+      { identity, path, names, scope },
       table,
       answer,
     );
@@ -310,14 +339,20 @@ export class Edge {
         'Bad Request: Server not initialized. Send initialize first.',
       );
     }
-    return this.#options.sessions.find(sealed, identity.digest, endpoint.path, endpoint.scope);
+    return this.#options.sessions.find(sealed, identity, endpoint.path, endpoint.scope);
   }
 
-  #get(request: IncomingMessage, response: ServerResponse, endpoint: Endpoint, answer: HttpAnswer): void {
+  #get(
+    request: IncomingMessage,
+    response: ServerResponse,
+    endpoint: Endpoint,
+    identity: Identity,
+    answer: HttpAnswer,
+  ): void {
     if (!accepts(request.headers.accept, SSE_TYPE)) {
       throw new RouterError('NOT_ACCEPTABLE', `Accept must name ${SSE_TYPE}.`);
     }
-    const session = this.#session(request, endpoint, this.#options.authenticate(request));
+    const session = this.#session(request, endpoint, identity);
     const lastEventId = request.headers['last-event-id'];
     const lost =
       typeof lastEventId === 'string' ? this.#options.events.find(lastEventId, session.seal.id) : undefined;
@@ -348,8 +383,8 @@ export class Edge {
     else this.#fail(answer, 'null', streamGone());
   }
 
-  #delete(request: IncomingMessage, endpoint: Endpoint, answer: HttpAnswer): void {
-    const session = this.#session(request, endpoint, this.#options.authenticate(request));
+  #delete(request: IncomingMessage, endpoint: Endpoint, identity: Identity, answer: HttpAnswer): void {
+    const session = this.#session(request, endpoint, identity);
     this.#options.sessions.end(session);
     answer.status(200);
   }

@@ -1,5 +1,5 @@
 import { RouterError } from '../errors.ts';
-import type { RawJson, RoutingTable } from '../model.ts';
+import type { Identity, RawJson, RoutingTable } from '../model.ts';
 import { resultResponse, type RequestEnvelope } from '../relay/envelope.ts';
 import { SESSION_HEADER } from '../relay/headers.ts';
 import { isObject, memberString, memberText, scanObject } from '../relay/json-scan.ts';
@@ -24,13 +24,13 @@ export function initialize(
   router: RouterInfo,
   sessions: ClientSessions,
   request: RequestEnvelope,
-  at: Pick<SessionSeal, 'identity' | 'path' | 'names'> & { readonly scope: Scope },
+  at: Pick<SessionSeal, 'path' | 'names'> & { readonly scope: Scope; readonly identity: Identity },
   table: RoutingTable,
   answer: Answer,
 ): ClientSession {
-  const { scope, ...place } = at;
+  const { scope, identity, ...place } = at;
   const introduced = readIntroduction(request);
-  const session = sessions.create({ ...place, ...introduced }, scope);
+  const session = sessions.create({ ...place, ...introduced, identity: identity.digest }, identity, scope);
   answer.setHeader(SESSION_HEADER, session.sealed);
   answer.send(
     200,

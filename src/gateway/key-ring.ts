@@ -48,6 +48,8 @@ export class KeyRing {
   open(purpose: SealPurpose, sealed: string, context = ''): string | undefined {
     const bytes = Buffer.from(sealed, 'base64url');
     if (bytes.length < HEAD_BYTES + TAG_BYTES || bytes[0] !== formats[purpose]) return undefined;
+    // One spelling only: decoding forgives foreign characters.
+    if (bytes.toString('base64url') !== sealed) return undefined;
     const key = this.#keys.find(({ id }) => id.equals(bytes.subarray(1, 1 + KEY_ID_BYTES)));
     if (!key) return undefined;
     const iv = bytes.subarray(1 + KEY_ID_BYTES, HEAD_BYTES);

@@ -55,7 +55,7 @@ async function bounded(response: Response, url: string): Promise<Uint8Array<Arra
 export function isSafeUrl(url: string): boolean {
   const { protocol, hostname } = new URL(url);
   if (protocol === 'https:') return true;
-  return (
-    protocol === 'http:' && (hostname === 'localhost' || hostname === '[::1]' || hostname.startsWith('127.'))
-  );
+  // Not every name that begins with 127. is an address.
+  const loopback = /^(?:localhost|\[::1\]|127(?:\.\d{1,3}){3})$/;
+  return protocol === 'http:' && loopback.test(hostname);
 }

@@ -5,7 +5,7 @@ import type { Identity } from '../../model.ts';
 import { looksLikeApiKey, type ApiKeys } from './api-keys.ts';
 import { certificateIdentity, thumbprint } from './certificates.ts';
 import { insufficientScope, unauthenticated, type ChallengeParts } from './challenge.ts';
-import { metadataUrl, resourceUri, type ResourceMetadata } from './resource.ts';
+import { metadataPath, metadataUrl, resourceUri, type ResourceMetadata } from './resource.ts';
 import type { TokenVerifier } from './token-verifier.ts';
 import { TokenRefused, type VerifiedToken } from './verified-token.ts';
 
@@ -34,6 +34,9 @@ export const anonymousIdentity: Identity = {
   claims: {},
 };
 
+/** Endpoints that one token is remembered to be for. */
+const MAX_PATHS = 100;
+
 /** What a request brings as proof. */
 interface Proof {
   readonly bearer: string | undefined;
@@ -48,6 +51,8 @@ interface Proof {
  */
 export class Authenticator {
   readonly #options: AuthenticatorOptions;
+  /** Endpoints that a token was found to be for: canonical URIs are not worked out anew for every call. */
+  readonly #accepted = new WeakMap<VerifiedToken, Set<string>>();
 
   constructor(options: AuthenticatorOptions) {
     this.#options = options;
@@ -91,6 +96,11 @@ export class Authenticator {
     );
   }
 
+  /** The path of the endpoint whose metadata a request path asks for; undefined for any other request path. */
+  describedBy(path: string): string | undefined {
+    return metadataPath(this.#options.publicUrl, path);
+  }
+
   /** The metadata of one endpoint (RFC 9728); undefined where there is no authorization server to name. */
   resourceMetadata(path: string): ResourceMetadata | undefined {
     const { authorizationServers, publicUrl, requiredScopes } = this.#options;
@@ -125,10 +135,8 @@ export class Authenticator {
   }
 
   #accept(tokens: TokenVerifier, verified: VerifiedToken, request: IncomingMessage, path: string): Identity {
-    const { publicUrl, requiredScopes, hasScopes } = this.#options;
-    if (!tokens.isFor(verified, resourceUri(publicUrl, path))) {
-      throw this.#refused(path, 'The token is for another resource');
-    }
+    const { requiredScopes, hasScopes } = this.#options;
+    if (!this.#isFor(tokens, verified, path)) throw this.#refused(path, 'The token is for another resource');
     if (
       verified.certificate !== undefined &&
       clientCertificate(request)?.thumbprint !== verified.certificate
@@ -137,6 +145,17 @@ export class Authenticator {
     }
     if (!hasScopes(verified.identity.scopes, requiredScopes)) throw this.stepUp(path, []);
     return verified.identity;
+  }
+
+  /** For the endpoint, or for the router as a whole. */
+  #isFor(tokens: TokenVerifier, verified: VerifiedToken, path: string): boolean {
+    const known = this.#accepted.get(verified);
+    if (known?.has(path)) return true;
+    const { publicUrl } = this.#options;
+    if (!['', path].some((one) => tokens.isFor(verified, resourceUri(publicUrl, one)))) return false;
+    if (known && known.size < MAX_PATHS) known.add(path);
+    else this.#accepted.set(verified, new Set([path]));
+    return true;
   }
 
   #asChallenge(error: unknown, path: string): unknown {

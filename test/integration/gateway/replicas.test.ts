@@ -9,6 +9,7 @@ import { Connections } from '../../../src/upstream/connections.ts';
 import { startBackend, type Backend } from '../../support/backend.ts';
 import { eventually } from '../../support/eventually.ts';
 import { raw, RawSession, type Message } from '../../support/mcp-client.ts';
+import { anonymous } from '../../support/model.ts';
 import { startRedis, type RedisServer } from '../../support/redis.ts';
 import { at, registered, startHandRouter, type HandRouter } from '../../support/router.ts';
 import { startEverything } from '../../support/servers.ts';
@@ -348,7 +349,7 @@ describe('a client that has gone quiet', () => {
     };
   }
   const seal = {
-    identity: 'me',
+    identity: anonymous.digest,
     path: '/mcp',
     names: 'portable',
     protocolVersion: '2025-11-25',
@@ -360,9 +361,9 @@ describe('a client that has gone quiet', () => {
   it('at one replica keeps its sessions at backends while it is busy at another, and loses them when it is not', async () => {
     const backend = await telling();
     const [one, two] = [await replica(backend), await replica(backend)];
-    const created = one.sessions.create(seal, scope);
+    const created = one.sessions.create(seal, anonymous, scope);
     const { id } = await one.open(created);
-    const found = two.sessions.find(created.sealed, 'me', '/mcp', scope);
+    const found = two.sessions.find(created.sealed, anonymous, '/mcp', scope);
     await two.sessions.restoring(found);
     expect((await two.open(found)).id).toBe(id);
     const touches = async () =>

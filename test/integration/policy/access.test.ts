@@ -44,6 +44,7 @@ function create(environment: Record<string, string>, kv?: (key: string) => Docum
     kv,
     onPolicy: () => undefined,
     keepTokens: false,
+    listenUrl: () => 'http://127.0.0.1:8080',
     wallClock: Date.now,
   });
   return access;

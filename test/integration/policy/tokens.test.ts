@@ -146,6 +146,16 @@ describe('a token of a real authorization server', () => {
     expect(await digest({}, other)).not.toBe(first);
   });
 
+  it('for the router as a whole is one for each of its endpoints; one for an endpoint is for no other', async () => {
+    const built = build([issuerOptions(server.issuer)]);
+    for (const path of ['/mcp', '/profiles/dev/mcp']) {
+      expect(await identityOf(built, await server.token(publicUrl), path)).toBeDefined();
+    }
+    const profile = await server.token(`${publicUrl}/profiles/dev/mcp`);
+    expect(await identityOf(built, profile, '/profiles/dev/mcp')).toBeDefined();
+    expect((await refusal(built, bearer(profile), '/mcp')).message).toMatch(/another resource/);
+  });
+
   it('of each of several issuers is checked with the keys of its own', async () => {
     const built = build([issuerOptions(server.issuer), issuerOptions(other.issuer)]);
     expect(await identityOf(built, await server.token(resource))).toMatchObject({ issuer: server.issuer });
@@ -464,6 +474,8 @@ describe('keys of the issuer', () => {
 
   it('over plain http are taken from this machine only', () => {
     expect(() => build([issuerOptions('http://idp.example')])).toThrow(/must be an https URL/);
+    expect(() => build([issuerOptions('http://127.0.0.1.evil.example')])).toThrow(/must be an https URL/);
+    expect(() => build([issuerOptions('http://127.evil.example')])).toThrow(/must be an https URL/);
     expect(() =>
       build([issuerOptions('https://idp.example', { jwksUri: 'http://idp.example/jwks' })]),
     ).toThrow(/must be an https URL/);
