@@ -57,9 +57,13 @@ export function createAccess(settings: Settings, parts: AccessParts): Access {
     throw wrong('MCP_ROUTER_AUTH takes tokens, and MCP_ROUTER_ISSUERS names no issuer of tokens.');
   }
   const stops: (() => void)[] = [];
+  let started = false;
   const policy = new CurrentPolicy({
     required: settings.policyRequired || settings.policyFile !== undefined,
-    onChange: parts.onPolicy,
+    // What is read at the start is no change.
+    onChange: (now, before) => {
+      if (started) parts.onPolicy(now, before);
+    },
     log,
   });
   const rules = sourceOf(settings.policyFile, POLICY_KEY, parts);
@@ -89,6 +93,7 @@ export function createAccess(settings: Settings, parts: AccessParts): Access {
     requiredScopes: settings.requiredScopes,
     hasScopes: (granted, wanted) => policy.inForce.policy.rules.hasScopes(granted, wanted),
   });
+  started = true;
   return {
     authenticator,
     policy,

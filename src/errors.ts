@@ -119,17 +119,17 @@ export const errorTable = {
   REQUEST_TIMEOUT: { rpc: -32600, http: 408, doc: 'The request took too long to arrive.' },
   UNAUTHENTICATED: { rpc: -32600, http: 401, doc: 'The caller has not proved who it is.' },
   INSUFFICIENT_SCOPE: {
-    rpc: 1030,
+    rpc: 1040,
     http: 403,
     doc: 'The token lacks scopes; `WWW-Authenticate` and `data.scopes` name all that the call needs.',
   },
   NOT_ALLOWED: {
-    rpc: 1031,
+    rpc: 1041,
     http: 200,
     doc: 'The rules allow this tool, prompt or resource, but not with these arguments.',
   },
   AUTHORIZATION_SERVER_UNAVAILABLE: {
-    rpc: 1032,
+    rpc: 1042,
     http: 503,
     doc: "The authorization server can't be asked now, so the token can't be checked.",
   },

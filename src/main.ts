@@ -34,10 +34,19 @@ import type { Place } from './gateway/resource-watches.ts';
 import { RetryBudget } from './gateway/retry-budget.ts';
 import { Sealer } from './gateway/sealed-id.ts';
 import { SharedStreams } from './gateway/shared-streams.ts';
+import { Sights, type Refusal, type World } from './gateway/sight.ts';
 import { SseClients } from './gateway/sse-clients.ts';
 import { Subscriptions } from './gateway/subscriptions.ts';
 import { WaitingRoom } from './gateway/waiting-room.ts';
-import type { DoubtReason, Layout, Log, RawJson, RegistrySnapshot, VersionWeights } from './model.ts';
+import type {
+  DoubtReason,
+  Layout,
+  Log,
+  LogFields,
+  RawJson,
+  RegistrySnapshot,
+  VersionWeights,
+} from './model.ts';
 import { Metrics } from './observability/metrics.ts';
 import { Reconciler } from './reconciler.ts';
 import { errorResponse } from './relay/envelope.ts';
@@ -252,7 +261,7 @@ export async function startRouter(settings: Settings, parts: RouterParts): Promi
       budget.retain(next.services);
       subscriptions.check(instances);
       connections.retain([...instances.values()].map((instance) => instance.endpoint));
-      notices.catalogChanged(next.catalog);
+      notices.changed();
       metrics.tableSwapped();
       log.info('table changed', tableDifference(next, previous));
     },
@@ -277,10 +286,19 @@ export async function startRouter(settings: Settings, parts: RouterParts): Promi
   const access = createAccess(settings, {
     log,
     kv: undefined,
-    onPolicy: () => undefined,
+    onPolicy: () => {
+      for (const session of sessions.all()) session.rulesChanged();
+      notices.changed();
+    },
     keepTokens: false,
     listenUrl: () => `http://${show(data)}`,
     wallClock: Date.now,
+  });
+
+  const world = (): World => ({ table: reconciler.table, inForce: access.policy.inForce });
+  const sights = new Sights(world, (refusal) => {
+    metrics.refused(refusal.decision, refusal.enforced);
+    if (!refusal.enforced) log.warn('the rules would have refused this', refusalFields(refusal));
   });
 
   // The data plane.
@@ -300,6 +318,7 @@ export async function startRouter(settings: Settings, parts: RouterParts): Promi
     sealer,
     table: () => reconciler.table,
     place,
+    sights,
     backends,
     events,
     store: settings.store.kind === 'memory' ? undefined : store,
@@ -314,13 +333,14 @@ export async function startRouter(settings: Settings, parts: RouterParts): Promi
   const held = new HeldCalls({ sealer, holder: store.holder.id, wallClock: Date.now });
   const heldElsewhere = new HeldElsewhere(store.holder, held);
   const subscriptions = new Subscriptions({
+    sights,
     table: () => reconciler.table,
     place,
     backends,
     keepAliveMs: settings.keepAlive,
     max: settings.maxSessions,
   });
-  const notices = new Notices(() => [...sessions.all(), ...subscriptions.all()], reconciler.table.catalog);
+  const notices = new Notices(() => [...sessions.all(), ...subscriptions.all()], world);
   const deadlines = new Deadlines(now);
   const budget = new RetryBudget(settings.retryBudget, now);
   const drains = new Drains(settings.drainTimeout, now);
@@ -332,7 +352,8 @@ export async function startRouter(settings: Settings, parts: RouterParts): Promi
   };
   const edge = new Edge({
     router: { name, version },
-    table: () => reconciler.table,
+    sights,
+    stepUp: (path, scopes) => access.authenticator.stepUp(path, scopes),
     sessions,
     events,
     sseClients,
@@ -508,6 +529,19 @@ function listen(server: Server, at: HostPort, setting: string): Promise<HostPort
 
 function show({ host, port }: HostPort): string {
   return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
+}
+
+function refusalFields({ identity, kind, name, service, profile, decision, rule }: Refusal): LogFields {
+  return {
+    decision,
+    rule: rule ?? 'no rule matches',
+    subject: identity.subject,
+    ...(identity.issuer !== undefined && { issuer: identity.issuer }),
+    kind,
+    name,
+    service,
+    ...(profile !== undefined && { profile }),
+  };
 }
 
 function readiness(

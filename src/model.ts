@@ -288,6 +288,8 @@ export interface CatalogService {
   readonly resourceTemplates: readonly CatalogResource[];
   /** Some of its URIs belong to another service: what it says has to be read for URIs. */
   readonly rewritesUris: boolean;
+  /** All of the service, where this is the part of it that some caller may see. */
+  readonly whole?: CatalogService;
 }
 
 export interface Catalog {

@@ -39,12 +39,16 @@ import type { Drains } from './drains.ts';
 import { HOLD_MS } from './held-calls.ts';
 import { Hedge, type Attempt } from './hedge.ts';
 import { withId } from './modern-result.ts';
+import type { Authorized } from './authorize.ts';
 import { OpenQuestions, PlayedQuestions } from './questions.ts';
 import type { RetryBudget } from './retry-budget.ts';
 import type { Waiter, WaitingRoom } from './waiting-room.ts';
+import type { Wanted } from './sight.ts';
 
 /** Where a client's request goes, and what of it the backend shall read. */
 export interface Destination {
+  /** What the rules are asked about; without, it is about a service as a whole. */
+  readonly wanted?: DestinationWanted | undefined;
   readonly service: ServiceName;
   /** What is called, where a service's instances may differ on it. */
   readonly item?: { readonly kind: ItemKind; readonly key: UpstreamName };
@@ -70,6 +74,13 @@ export interface Destination {
   readonly onAnswer?: ((failed: boolean, backend: BackendSession) => void) | undefined;
   /** Where to ask next if this one answers with an error. */
   readonly otherwise?: (() => Destination | undefined) | undefined;
+}
+
+export interface DestinationWanted extends Wanted {
+  /** The arguments don't count: what may be had with some of them may be had. */
+  readonly whateverArgs?: true;
+  /** The answer where it is not there, or not for this caller. */
+  readonly unknown: () => RouterError;
 }
 
 export interface CallPorts {
@@ -147,7 +158,7 @@ export class Call implements Receiver, RunningCall, BridgedCall, HeldCall, Waite
   readonly #table: RoutingTable;
   readonly #caller: Caller;
   readonly request: RequestEnvelope;
-  #to: Destination;
+  #to: Authorized;
   #answer: Answer;
   readonly #startedAt: number;
   readonly #timeoutMs: number;
@@ -202,7 +213,7 @@ export class Call implements Receiver, RunningCall, BridgedCall, HeldCall, Waite
     table: RoutingTable,
     caller: Caller,
     request: RequestEnvelope,
-    to: Destination,
+    to: Authorized,
     answer: Answer,
   ) {
     this.#ports = ports;
@@ -540,7 +551,7 @@ export class Call implements Receiver, RunningCall, BridgedCall, HeldCall, Waite
   }
 
   /** The one that was asked does not have it; the next may. */
-  #redirect(next: Destination): void {
+  #redirect(next: Authorized): void {
     this.#settle('answered');
     this.#to = next;
     this.#attempts = 0;

@@ -9,6 +9,7 @@ import type {
 } from '../model.ts';
 import type { NotificationEnvelope, RequestEnvelope, ResponseEnvelope } from '../relay/envelope.ts';
 import type { LogSource } from '../relay/answer.ts';
+import { memberString } from '../relay/json-scan.ts';
 import type { HttpStream } from '../relay/http-stream.ts';
 import type { ModernIntroduction } from '../relay/modern.ts';
 import type { StreamLog } from '../relay/stream-log.ts';
@@ -32,8 +33,10 @@ import { LegacyBridge } from './legacy-bridge.ts';
 import { LegacyToModernBridge } from './legacy-to-modern-bridge.ts';
 import { listKinds, type ListKind, type NoticeTaker } from './notices.ts';
 import { ResourceWatches, type Place } from './resource-watches.ts';
+import { seesUri } from './resources.ts';
 import type { Scope } from './scope.ts';
 import { SessionMoves } from './session-moves.ts';
+import type { Sights } from './sight.ts';
 import type { SealedSessionId, SessionSeal } from './sealed-id.ts';
 import { toClient } from './server-messages.ts';
 import { uriRewriter } from './uri-rewriter.ts';
@@ -43,12 +46,15 @@ export interface ClientSessionParts {
   readonly events: EventLogs;
   readonly table: () => RoutingTable;
   readonly place: Place;
+  readonly sights: Sights;
 }
 
 /** What the router says by itself is small; a client that was away for longer lists anew. */
 const MAX_NEWS_BYTES = 64 * 1024;
 /** How long a client without a stream is taken to come back. */
 const NEWS_GRACE_MS = 30_000;
+
+const UPDATED = 'notifications/resources/updated';
 
 /** A server that asks without end is not kept count of without end. */
 const MAX_QUESTIONS = 1000;
@@ -84,6 +90,7 @@ export class ClientSession implements Caller, NoticeTaker {
   /** For the idle limit; milliseconds of the sessions' clock. */
   lastSeenAt: number;
   readonly #table: () => RoutingTable;
+  readonly #sights: Sights;
   /** By the client's request id as it spelled it. */
   readonly #running = new Map<RawJson, RunningCall>();
   /** Questions of servers that the client has not answered yet: who asks, by the id that the client knows. */
@@ -99,7 +106,7 @@ export class ClientSession implements Caller, NoticeTaker {
     seal: SessionSeal,
     identity: Identity,
     scope: Scope,
-    { backends, events, table, place }: ClientSessionParts,
+    { backends, events, table, place, sights }: ClientSessionParts,
     lastSeenAt: number,
     memory?: SessionMemory,
   ) {
@@ -126,12 +133,15 @@ export class ClientSession implements Caller, NoticeTaker {
       backends,
       introduction: () => this.introduction,
       key: seal.id,
-      onUpdated: (service, { text }) => this.#resourceUpdated(service, text),
+      onUpdated: (service, message) => {
+        if (this.#mayHear(service, message)) this.#resourceUpdated(service, message.text);
+      },
       onMoved: (service, uris) => {
         for (const uri of uris) this.#resourceUpdated(service, resourceUpdated(uri));
       },
     });
     this.#table = table;
+    this.#sights = sights;
     this.#events = events;
     this.lastSeenAt = lastSeenAt;
   }
@@ -176,6 +186,7 @@ export class ClientSession implements Caller, NoticeTaker {
   /** A backend's message as this client shall read it. */
   heard(message: RequestEnvelope | NotificationEnvelope, from: BackendSession): Said {
     const { service } = from.instance;
+    if (message.method === UPDATED && !this.#mayHear(service, message)) return nothing;
     const spoken = toClient(message, from, this.scope, this.catalogEntry(service));
     if (spoken.kind === 'reply') this.backends.tell(from, spoken.text);
     if (spoken.kind !== 'to-client') return nothing;
@@ -184,6 +195,28 @@ export class ClientSession implements Caller, NoticeTaker {
       this.#questions.set(spoken.question, service);
     }
     return { kind: 'event', text: spoken.text };
+  }
+
+  /** What was subscribed to may have been taken back by the rules since. */
+  #mayHear(service: ServiceName, { text, params }: RequestEnvelope | NotificationEnvelope): boolean {
+    const uri = (params && memberString(text, params, 'uri')) ?? '';
+    return seesUri(this.#sights.of(this.identity, this.scope), service, uri);
+  }
+
+  /**
+   * The rules have changed: nothing more is heard of services that this caller may not see any more. Calls that run
+   * there come to their end.
+   */
+  rulesChanged(): void {
+    const seen = this.#sights.of(this.identity, this.scope).services;
+    for (const session of this.backends.all()) {
+      const { service, id } = session.instance;
+      if (seen.has(service)) continue;
+      for (const uri of this.backends.subscriptions(service)) this.backends.unsubscribed(service, uri);
+      this.backends.unpin(service, id);
+      this.backends.forget(session);
+      if (!this.#busyAt(id)) void this.backends.end(session);
+    }
   }
 
   asked(service: ServiceName): boolean {

@@ -1,21 +1,18 @@
 import { RouterError } from '../errors.ts';
-import type { RoutingTable } from '../model.ts';
+
 import { replaceMember, type RequestEnvelope } from '../relay/envelope.ts';
 import { memberObject, memberString, splice, type ScannedObject } from '../relay/json-scan.ts';
 import type { Destination } from './call.ts';
 import type { Scope } from './scope.ts';
-import { findPrompt } from './prompts.ts';
-import { ownersOf } from './resources.ts';
+import { findPrompt, promptWanted, unknownPrompt } from './prompts.ts';
+import { ownersOf, resourceWanted, unknownResource } from './resources.ts';
+import type { Sight } from './sight.ts';
 
 /**
  * Where `completion/complete` goes: to who has the prompt, or the resource template, that it refers to.
  * @throws {RouterError} INVALID_PARAMS, UNKNOWN_PROMPT, UNKNOWN_RESOURCE
  */
-export function completionDestination(
-  table: RoutingTable,
-  scope: Scope,
-  request: RequestEnvelope,
-): Destination {
+export function completionDestination(table: Sight, scope: Scope, request: RequestEnvelope): Destination {
   const { text, params } = request;
   const ref = params && memberObject(text, params, 'ref');
   const type = ref && memberString(text, ref, 'type');
@@ -27,32 +24,30 @@ export function completionDestination(
   );
 }
 
-function ofPrompt(
-  table: RoutingTable,
-  scope: Scope,
-  request: RequestEnvelope,
-  ref: ScannedObject,
-): Destination {
+function ofPrompt(table: Sight, scope: Scope, request: RequestEnvelope, ref: ScannedObject): Destination {
   const name = memberString(request.text, ref, 'name') ?? '';
   const found = findPrompt(table, scope, name);
-  if (!found) throw new RouterError('UNKNOWN_PROMPT', `Unknown prompt: ${name.slice(0, 128)}`);
+  if (!found) {
+    table.missed('prompts', scope, name);
+    throw unknownPrompt(name);
+  }
   return {
     ...destination(request, ref, 'name', name, found.item.key),
     service: found.service,
+    wanted: { ...promptWanted(found, name), whateverArgs: true },
     item: { kind: 'prompts', key: found.item.key },
   };
 }
 
-function ofResource(
-  table: RoutingTable,
-  scope: Scope,
-  request: RequestEnvelope,
-  ref: ScannedObject,
-): Destination {
+function ofResource(table: Sight, scope: Scope, request: RequestEnvelope, ref: ScannedObject): Destination {
   const uri = memberString(request.text, ref, 'uri') ?? '';
   const [owner] = ownersOf(table, scope, uri);
-  if (!owner) throw new RouterError('UNKNOWN_RESOURCE', `Resource not found: ${uri.slice(0, 512)}`);
-  return { ...destination(request, ref, 'uri', uri, owner.uri), service: owner.service };
+  if (!owner) throw unknownResource(uri);
+  return {
+    ...destination(request, ref, 'uri', uri, owner.uri),
+    service: owner.service,
+    wanted: resourceWanted(owner, uri),
+  };
 }
 
 function destination(

@@ -1,16 +1,17 @@
 import { RouterError } from '../errors.ts';
-import type { RoutingTable } from '../model.ts';
+
 import { resultResponse, type RequestEnvelope } from '../relay/envelope.ts';
 import type { Answer } from '../relay/answer.ts';
 import { MODERN_VERSION } from '../relay/modern.ts';
 import { shownBy, type Scope, type ServiceScope } from './scope.ts';
 import { capabilitiesOf, mergedIntroduction, modernCapabilities } from './introduction.ts';
 import { modernFrame, type RouterInfo } from './modern-result.ts';
+import type { Sight } from './sight.ts';
 
 /** `server/discover`: what is served here, for clients that have no handshake (2026-07-28, server/discover). */
 export function answerDiscover(
   router: RouterInfo,
-  table: RoutingTable,
+  table: Sight,
   scope: Scope,
   request: RequestEnvelope,
   answer: Answer,
@@ -33,13 +34,13 @@ interface Said {
   readonly instructions: string | undefined;
 }
 
-function ofAll(table: RoutingTable): Said {
+function ofAll(table: Sight): Said {
   const merged = mergedIntroduction(table);
   return { capabilities: JSON.stringify(modernCapabilities(merged)), instructions: merged.instructions };
 }
 
 /** @throws {RouterError} NO_HEALTHY_INSTANCE while nothing is known of the service */
-function ofService(table: RoutingTable, scope: ServiceScope): Said {
+function ofService(table: Sight, scope: ServiceScope): Said {
   const definition = shownBy(table, scope)?.definition;
   const { service } = scope;
   if (!definition) {

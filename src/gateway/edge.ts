@@ -10,6 +10,7 @@ import {
 } from '../relay/envelope.ts';
 import { accepts, JSON_TYPE, mediaType, SESSION_HEADER, SSE_TYPE, VERSION_HEADER } from '../relay/headers.ts';
 import { MODERN_VERSION } from '../relay/modern.ts';
+import { checkKeys, TwinKeyError } from '../relay/twin-keys.ts';
 import { isLegacyVersion, LEGACY_VERSIONS } from '../relay/versions.ts';
 import { readBody } from '../relay/body.ts';
 import type { Answer } from '../relay/answer.ts';
@@ -156,6 +157,7 @@ export class Edge {
   #take(session: ClientSession, identity: Identity, message: Envelope, answer: Answer): void {
     // Other requests of the session may have come meanwhile, with other scopes.
     session.identity = identity;
+    checkKeys(message);
     switch (message.kind) {
       case 'request':
         handleRequest(this.#options, session, message, answer);
@@ -275,13 +277,14 @@ export class Edge {
   #modern(
     message: RequestEnvelope | NotificationEnvelope,
     { headers }: IncomingMessage,
-    { scope, names = this.#options.defaultNames }: Endpoint,
+    { scope, path, names = this.#options.defaultNames }: Endpoint,
     identity: Identity,
     answer: HttpAnswer,
   ): void {
     answer.era = 'modern';
+    checkKeys(message);
     if (message.kind === 'request') {
-      handleModernRequest(this.#options, { identity, headers, scope, names }, message, answer);
+      handleModernRequest(this.#options, { identity, headers, scope, path, names }, message, answer);
       return;
     }
     // This revision knows no notification over HTTP; what extensions may send concerns nobody here.
@@ -303,8 +306,8 @@ export class Edge {
     answer: Answer,
   ): ClientSession {
     this.#refuseWhileDraining();
-    const table = this.#options.table();
     const { scope, path } = endpoint;
+    const table = this.#options.sights.of(identity, scope);
     if (!exists(table, scope)) throw notFound();
     const names = endpoint.names ?? this.#options.defaultNames;
     return initialize(
@@ -399,6 +402,9 @@ export class Edge {
       return error.kind === 'parse'
         ? new RouterError('PARSE_ERROR', `Parse error: ${error.message}`)
         : new RouterError('INVALID_REQUEST', `Invalid request: ${error.message}`);
+    }
+    if (error instanceof TwinKeyError) {
+      return new RouterError('INVALID_REQUEST', `Invalid request: ${error.message}.`);
     }
     this.#options.log.error('request failed inside the router', { error: describeError(error) });
     return new RouterError('INTERNAL', 'The router failed on this request. Its log says why.');

@@ -1,5 +1,5 @@
 import { RouterError } from '../errors.ts';
-import type { Identity, RawJson, RoutingTable } from '../model.ts';
+import type { Identity, RawJson } from '../model.ts';
 import { resultResponse, type RequestEnvelope } from '../relay/envelope.ts';
 import { SESSION_HEADER } from '../relay/headers.ts';
 import { isObject, memberString, memberText, scanObject } from '../relay/json-scan.ts';
@@ -11,6 +11,7 @@ import type { ClientSessions } from './client-sessions.ts';
 import { legacyCapabilities, mergedIntroduction } from './introduction.ts';
 import type { RouterInfo } from './modern-result.ts';
 import type { SessionSeal } from './sealed-id.ts';
+import type { Sight } from './sight.ts';
 
 /** All of it stands in the session id, a header of every request. */
 const MAX_CLIENT_INFO_BYTES = 512;
@@ -25,7 +26,7 @@ export function initialize(
   sessions: ClientSessions,
   request: RequestEnvelope,
   at: Pick<SessionSeal, 'path' | 'names'> & { readonly scope: Scope; readonly identity: Identity },
-  table: RoutingTable,
+  table: Sight,
   answer: Answer,
 ): ClientSession {
   const { scope, identity, ...place } = at;
@@ -81,12 +82,7 @@ function shortInfo(info: RawJson): RawJson {
   return JSON.stringify({ name: name.slice(0, 128), version: version.slice(0, 64) }) as RawJson;
 }
 
-function initializeResult(
-  router: RouterInfo,
-  protocolVersion: string,
-  scope: Scope,
-  table: RoutingTable,
-): string {
+function initializeResult(router: RouterInfo, protocolVersion: string, scope: Scope, table: Sight): string {
   if (scope.kind === 'service') {
     const definition = shownBy(table, scope)?.definition;
     if (!definition) {

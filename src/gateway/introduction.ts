@@ -1,4 +1,4 @@
-import type { RoutingTable, ServerDefinition } from '../model.ts';
+import type { Catalog, ServerDefinition } from '../model.ts';
 
 /**
  * What the merged endpoint says of itself. The core capabilities are what the router can do, not the union of the
@@ -16,9 +16,9 @@ export interface MergedIntroduction {
 const MAX_EACH = 2000;
 const MAX_ALL = 16_000;
 
-const known = new WeakMap<RoutingTable['catalog'], MergedIntroduction>();
+const known = new WeakMap<Catalog, MergedIntroduction>();
 
-export function mergedIntroduction({ catalog }: RoutingTable): MergedIntroduction {
+export function mergedIntroduction({ catalog }: { readonly catalog: Catalog }): MergedIntroduction {
   let merged = known.get(catalog);
   if (!merged) {
     merged = merge(catalog);
@@ -28,7 +28,7 @@ export function mergedIntroduction({ catalog }: RoutingTable): MergedIntroductio
 }
 
 /** Services are sorted by name, so every replica says the same in the same order. */
-function merge(catalog: RoutingTable['catalog']): MergedIntroduction {
+function merge(catalog: Catalog): MergedIntroduction {
   const extensions: Record<string, unknown> = {};
   const experimental: Record<string, unknown> = {};
   const sections: string[] = [];

@@ -1,4 +1,4 @@
-import type { RoutingTable } from '../model.ts';
+import type { RouterError } from '../errors.ts';
 import {
   resultResponse,
   type NotificationEnvelope,
@@ -8,6 +8,7 @@ import {
 import type { Answer } from '../relay/answer.ts';
 import { memberText } from '../relay/json-scan.ts';
 import type { RawJson } from '../model.ts';
+import { authorize } from './authorize.ts';
 import { Call, type CallPorts, type Destination } from './call.ts';
 import type { ClientSession } from './client-session.ts';
 import { completionDestination } from './completion.ts';
@@ -19,11 +20,17 @@ import { readDestination, subscribeDestination, watchStateless } from './resourc
 import { progressTo, responseTo } from './server-messages.ts';
 import { listTasks, taskDestination } from './tasks.ts';
 import { within } from './scope.ts';
+import type { Sight, Sights } from './sight.ts';
 import { toolDestination } from './tools.ts';
 
 /** What a session of the session era may ask for, method by method; each family has a file of its own. */
 export interface LegacyPorts {
-  readonly table: () => RoutingTable;
+  readonly sights: Sights;
+  /**
+   * A challenge for more scopes.
+   * @param path of the endpoint
+   */
+  readonly stepUp: (path: string, scopes: readonly string[]) => RouterError;
   readonly calls: CallPorts;
   readonly lists: ListPorts;
 }
@@ -35,7 +42,7 @@ export function handleRequest(
   request: RequestEnvelope,
   answer: Answer,
 ): void {
-  const table = ports.table();
+  const table = ports.sights.of(session.identity, session.scope);
   const list = listMethods.get(request.method);
   if (list !== undefined) {
     answerList(
@@ -56,21 +63,21 @@ export function handleRequest(
       if (session.scope.kind === 'service') break;
       setLevel(session, request, answer);
       return;
-    case 'resources/subscribe':
-    case 'resources/unsubscribe':
-      if (!watchStateless(table, session, request, answer)) break;
-      return;
     case 'tasks/list':
       if (session.scope.kind === 'service') break;
-      void listTasks(session, request, answer);
+      void listTasks(table, session, request, answer);
       return;
     default:
   }
-  const destination = within(session.scope, destinationOf(table, session, request));
+  const wanted = within(session.scope, destinationOf(table, session, request));
+  const destination = authorize(table, wanted, request, (scopes) => ports.stepUp(session.seal.path, scopes));
+  if (subscribing.has(request.method) && watchStateless(table, session, destination, request, answer)) return;
   new Call(ports.calls, table, session, request, destination, answer).start();
 }
 
-function destinationOf(table: RoutingTable, session: ClientSession, request: RequestEnvelope): Destination {
+const subscribing: ReadonlySet<string> = new Set(['resources/subscribe', 'resources/unsubscribe']);
+
+function destinationOf(table: Sight, session: ClientSession, request: RequestEnvelope): Destination {
   const { scope } = session;
   switch (request.method) {
     case 'tools/call':

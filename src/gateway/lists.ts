@@ -1,11 +1,12 @@
 import { RouterError } from '../errors.ts';
-import type { ItemKind, RoutingTable } from '../model.ts';
+import type { ItemKind } from '../model.ts';
 import type { RequestEnvelope } from '../relay/envelope.ts';
 import type { Answer } from '../relay/answer.ts';
 import { memberString } from '../relay/json-scan.ts';
 import { shownBy, type Scope } from './scope.ts';
 import { decodeCursor, encodeCursor, type ListBytes, type ListView, type Page } from './list-bytes.ts';
 import { modernFrame, type RouterInfo } from './modern-result.ts';
+import type { Sight } from './sight.ts';
 
 export interface ListPorts {
   readonly lists: ListBytes;
@@ -28,7 +29,7 @@ export interface View {
 /** A list from the table: no backend is asked. */
 export function answerList(
   ports: ListPorts,
-  table: RoutingTable,
+  table: Sight,
   kind: ItemKind,
   view: View,
   request: RequestEnvelope,
@@ -53,7 +54,7 @@ export function answerList(
 export function answerModernList(
   ports: ListPorts,
   router: RouterInfo,
-  table: RoutingTable,
+  table: Sight,
   kind: ItemKind,
   view: View,
   request: RequestEnvelope,
@@ -75,7 +76,7 @@ function cursorMember({ next }: Page): string {
 /** @throws {RouterError} INVALID_CURSOR */
 function readPage(
   ports: ListPorts,
-  table: RoutingTable,
+  table: Sight,
   kind: ItemKind,
   { scope, names }: View,
   era: ListView['era'],

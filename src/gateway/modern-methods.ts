@@ -1,11 +1,12 @@
 import type { IncomingHttpHeaders } from 'node:http';
 import { RouterError } from '../errors.ts';
-import type { Identity, RoutingTable, ServiceName } from '../model.ts';
+import type { Identity, ServiceName } from '../model.ts';
 import type { RequestEnvelope } from '../relay/envelope.ts';
 import type { Answer } from '../relay/answer.ts';
 import { memberString } from '../relay/json-scan.ts';
 import type { ModernIntroduction } from '../relay/modern.ts';
 import type { SessionPool } from '../upstream/session-pool.ts';
+import { authorize } from './authorize.ts';
 import { Call, type CallPorts, type Destination } from './call.ts';
 import { exists, notFound, within, type Scope } from './scope.ts';
 import { completionDestination } from './completion.ts';
@@ -23,11 +24,13 @@ import { readDestination } from './resources.ts';
 import type { Subscriptions } from './subscriptions.ts';
 import { taskDestination } from './tasks.ts';
 import { toolDestination } from './tools.ts';
+import type { Sight, Sights } from './sight.ts';
 
 /** What a request of the stateless era may ask for, method by method. */
 export interface ModernPorts {
   readonly router: RouterInfo;
-  readonly table: () => RoutingTable;
+  readonly sights: Sights;
+  readonly stepUp: (path: string, scopes: readonly string[]) => RouterError;
   readonly calls: CallPorts;
   readonly lists: ListPorts;
   readonly pool: SessionPool;
@@ -39,6 +42,8 @@ export interface ModernPorts {
 /** Who asks, and where. */
 export interface ModernClient extends View {
   readonly identity: Identity;
+  /** Of the endpoint. */
+  readonly path: string;
   readonly headers: IncomingHttpHeaders;
 }
 
@@ -61,8 +66,8 @@ export function handleModernRequest(
   answer: Answer,
 ): void {
   const introduction = readModernRequest(request, client.headers);
-  const table = ports.table();
   const { scope } = client;
+  const table = ports.sights.of(client.identity, scope);
   const { method } = request;
   if (!exists(table, scope)) throw notFound();
   const list = listMethods.get(method);
@@ -75,13 +80,15 @@ export function handleModernRequest(
     return;
   }
   if (method === 'subscriptions/listen') {
-    ports.subscriptions.listen(request, answer, { scope, introduction });
+    ports.subscriptions.listen(request, answer, { identity: client.identity, scope, introduction });
     return;
   }
   if (removed.has(method)) {
     throw new RouterError('METHOD_NOT_FOUND', `Method not found: ${method} is not part of this revision.`);
   }
-  const destination = within(scope, destinationOf(table, scope, introduction, request));
+  const wanted = within(scope, destinationOf(table, scope, introduction, request));
+  // Before it goes on with a call that waits: rules and scopes may be others by now.
+  const destination = authorize(table, wanted, request, (scopes) => ports.stepUp(client.path, scopes));
   checkParamHeaders(request, destination.mirrored ?? [], client.headers);
   if (continued(ports, client.identity, table, destination.service, request, answer)) return;
   const caller = new ModernCaller({
@@ -95,7 +102,7 @@ export function handleModernRequest(
 }
 
 function destinationOf(
-  table: RoutingTable,
+  table: Sight,
   scope: Scope,
   introduction: ModernIntroduction,
   request: RequestEnvelope,
@@ -124,7 +131,7 @@ function destinationOf(
 function continued(
   { held, heldElsewhere }: Pick<ModernPorts, 'held' | 'heldElsewhere'>,
   identity: Identity,
-  table: RoutingTable,
+  table: Sight,
   service: ServiceName,
   request: RequestEnvelope,
   answer: Answer,

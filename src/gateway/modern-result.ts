@@ -1,8 +1,9 @@
-import type { Catalog, RawJson, RoutingTable, ServerDefinition } from '../model.ts';
+import type { Catalog, RawJson, ServerDefinition } from '../model.ts';
 import { readEnvelope, replaceMember } from '../relay/envelope.ts';
 import { isObject, memberObject, splice } from '../relay/json-scan.ts';
 import { meta } from '../relay/modern.ts';
 import { shownBy, type Scope } from './scope.ts';
+import type { Sight } from './sight.ts';
 
 export interface RouterInfo {
   readonly name: string;
@@ -26,9 +27,13 @@ const NOT_KEPT: CacheHints = { ttlMs: 0, scope: 'private' };
 const merged = new WeakMap<Catalog, CacheHints>();
 
 /** Of the whole catalog: the shortest time of all, and private if any is. The same on all pages. */
-export function cacheHints(table: RoutingTable, scope: Scope): CacheHints {
-  const { catalog } = table;
-  if (scope.kind === 'service') return hintsOf(shownBy(table, scope)?.definition);
+export function cacheHints(table: Sight, scope: Scope): CacheHints {
+  const all = scope.kind === 'service' ? hintsOf(shownBy(table, scope)?.definition) : mergedHints(table);
+  // Others may see something else, so nobody may keep it for them.
+  return table.personal ? { ...all, scope: 'private' } : all;
+}
+
+function mergedHints({ catalog }: Sight): CacheHints {
   let hints = merged.get(catalog);
   if (!hints) {
     const all = catalog.services.map((service) => hintsOf(service.definition));
@@ -46,13 +51,13 @@ function hintsOf(definition: ServerDefinition | undefined): CacheHints {
 }
 
 /** The members that end a result of the router's own: cache hints and who speaks. Without braces. */
-export function modernFrame(router: RouterInfo, table: RoutingTable, scope: Scope): string {
+export function modernFrame(router: RouterInfo, table: Sight, scope: Scope): string {
   const { ttlMs, scope: cacheScope } = cacheHints(table, scope);
   return `"ttlMs":${ttlMs},"cacheScope":"${cacheScope}",${serverInfoMeta(router, table, scope)}`;
 }
 
 /** `"_meta":{…}` with who speaks: the one server that is served here, or the router. */
-export function serverInfoMeta(router: RouterInfo, table: RoutingTable, scope: Scope): string {
+export function serverInfoMeta(router: RouterInfo, table: Sight, scope: Scope): string {
   const own = scope.kind === 'service' ? shownBy(table, scope)?.definition : undefined;
   const info = own?.serverInfo ?? JSON.stringify({ name: router.name, version: router.version });
   return `"_meta":{"${meta.serverInfo}":${info}}`;

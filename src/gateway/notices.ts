@@ -1,5 +1,6 @@
-import type { Catalog, CatalogService, ServiceName } from '../model.ts';
+import type { Catalog, CatalogService, Identity, ServiceName } from '../model.ts';
 import type { Scope } from './scope.ts';
+import { Sight, type World } from './sight.ts';
 
 /** A flapping service must not make every client list again and again. */
 const COALESCE_MS = 100;
@@ -9,9 +10,13 @@ export type ListKind = (typeof listKinds)[number];
 
 /** Somebody who wants to know when a list is not what it was. */
 export interface NoticeTaker {
+  readonly identity: Identity;
   readonly scope: Scope;
   listChanged(kind: ListKind): void;
 }
+
+/** Services whose list is another one, by kind of list. */
+type Changes = Readonly<Record<ListKind, ReadonlySet<ServiceName>>>;
 
 /**
  * Tells clients that a list has changed: once for all changes of a short while, only those whose own view has
@@ -19,18 +24,19 @@ export interface NoticeTaker {
  */
 export class Notices {
   readonly #takers: () => Iterable<NoticeTaker>;
-  #told: Catalog;
-  #latest: Catalog;
+  readonly #world: () => World;
+  #told: World;
   #timer: NodeJS.Timeout | undefined;
 
-  constructor(takers: () => Iterable<NoticeTaker>, catalog: Catalog) {
+  /** @param world as it is now */
+  constructor(takers: () => Iterable<NoticeTaker>, world: () => World) {
     this.#takers = takers;
-    this.#told = catalog;
-    this.#latest = catalog;
+    this.#world = world;
+    this.#told = world();
   }
 
-  catalogChanged(catalog: Catalog): void {
-    this.#latest = catalog;
+  /** Table or rules have changed. */
+  changed(): void {
     this.#timer ??= setTimeout(() => this.#tell(), COALESCE_MS).unref();
   }
 
@@ -40,18 +46,34 @@ export class Notices {
 
   #tell(): void {
     this.#timer = undefined;
-    const changed = listKinds.map((kind) => ({
-      kind,
-      services: changedServices(kind, this.#told, this.#latest),
-    }));
-    this.#told = this.#latest;
-    for (const { kind, services } of changed) {
-      if (services.size === 0) continue;
-      for (const taker of this.#takers()) {
-        if (taker.scope.kind === 'all' || services.has(taker.scope.service)) taker.listChanged(kind);
+    const [before, now] = [this.#told, this.#world()];
+    this.#told = now;
+    // Callers who see the same have the same object, so most comparisons are made once.
+    const known = new Map<Catalog, Map<Catalog, Changes>>();
+    for (const taker of this.#takers()) {
+      const { identity, scope } = taker;
+      const a = new Sight(before, identity, scope).catalog;
+      const b = new Sight(now, identity, scope).catalog;
+      if (a === b) continue;
+      const ofA = known.get(a) ?? new Map<Catalog, Changes>();
+      known.set(a, ofA);
+      const changes = ofA.get(b) ?? changesBetween(a, b);
+      ofA.set(b, changes);
+      for (const kind of listKinds) {
+        const services = changes[kind];
+        const own = scope.kind === 'all' ? services.size > 0 : services.has(scope.service);
+        if (own) taker.listChanged(kind);
       }
     }
   }
+}
+
+function changesBetween(before: Catalog, after: Catalog): Changes {
+  return {
+    tools: changedServices('tools', before, after),
+    prompts: changedServices('prompts', before, after),
+    resources: changedServices('resources', before, after),
+  };
 }
 
 /** Services whose list differs: identity is enough, an unchanged list keeps its own. */
@@ -70,7 +92,10 @@ function changedServices(kind: ListKind, before: Catalog, after: Catalog): Reado
 function same(kind: ListKind, a: CatalogService | undefined, b: CatalogService | undefined): boolean {
   const lists: readonly ('tools' | 'prompts' | 'resources' | 'resourceTemplates')[] =
     kind === 'resources' ? ['resources', 'resourceTemplates'] : [kind];
-  return lists.every(
-    (list) => a?.[list] === b?.[list] || ((a?.[list].length ?? 0) === 0 && (b?.[list].length ?? 0) === 0),
-  );
+  return lists.every((list) => sameEntries(a?.[list] ?? [], b?.[list] ?? []));
+}
+
+/** Parts of the same list are other lists; their entries keep their identity. */
+function sameEntries(a: readonly unknown[], b: readonly unknown[]): boolean {
+  return a === b || (a.length === b.length && a.every((entry, at) => entry === b[at]));
 }

@@ -1,14 +1,15 @@
 import { uriTemplateMatcher } from '../catalog/uri-template.ts';
 import { originalUri } from '../catalog/resource-owners.ts';
 import { RouterError } from '../errors.ts';
-import type { CatalogResource, CatalogService, RoutingTable, ServiceName, UpstreamName } from '../model.ts';
+import type { CatalogResource, CatalogService, ServiceName, UpstreamName } from '../model.ts';
 import { resultResponse, withParam, type RequestEnvelope } from '../relay/envelope.ts';
 import type { Answer } from '../relay/answer.ts';
 import { memberString } from '../relay/json-scan.ts';
-import type { Destination } from './call.ts';
+import type { Destination, DestinationWanted } from './call.ts';
 import type { ClientSession } from './client-session.ts';
 import type { Scope } from './scope.ts';
 import { uriRewriter } from './uri-rewriter.ts';
+import type { Sight } from './sight.ts';
 
 /** Services that are asked for a URI that nobody lists; more would make one bad URI a storm. */
 const MAX_PROBES = 8;
@@ -18,7 +19,7 @@ const MAX_PROBES = 8;
  * other of those that have resources at all: tools hand out links to resources that stand in no list.
  * @throws {RouterError} UNKNOWN_RESOURCE, INVALID_PARAMS
  */
-export function readDestination(table: RoutingTable, scope: Scope, request: RequestEnvelope): Destination {
+export function readDestination(table: Sight, scope: Scope, request: RequestEnvelope): Destination {
   const uri = uriOf(request);
   const owners = ownersOf(table, scope, uri);
   const next = (at: number): Destination | undefined => {
@@ -36,7 +37,7 @@ export function readDestination(table: RoutingTable, scope: Scope, request: Requ
 
 /** Where `resources/subscribe` and `resources/unsubscribe` go; what was agreed is kept for sessions to come. */
 export function subscribeDestination(
-  table: RoutingTable,
+  table: Sight,
   session: ClientSession,
   request: RequestEnvelope,
 ): Destination {
@@ -55,58 +56,80 @@ export function subscribeDestination(
 }
 
 /** @throws {RouterError} UNKNOWN_RESOURCE */
-export function ownerOf(table: RoutingTable, scope: Scope, uri: string): Owner {
+export function ownerOf(table: Sight, scope: Scope, uri: string): Owner {
   const [first] = ownersOf(table, scope, uri);
   if (!first) throw unknownResource(uri);
   return first;
 }
 
 /**
- * Subscribes to a resource of a service that is of the stateless era: there it is watched on a stream of its own.
+ * Subscribes to a resource, which the rules allow, of a service that is of the stateless era: there it is watched on a stream of its own.
  * @returns false where the service has sessions, and with them subscriptions
  */
 export function watchStateless(
-  table: RoutingTable,
+  table: Sight,
   session: ClientSession,
+  { service, name: uri }: Pick<Destination, 'service' | 'name'>,
   request: RequestEnvelope,
   answer: Answer,
 ): boolean {
-  const { service, uri } = ownerOf(table, session.scope, uriOf(request));
   const targets = table.services.get(service)?.targets ?? [];
-  if (targets.length === 0 || targets.some((target) => target.eras.legacy)) return false;
+  if (uri === undefined || targets.length === 0 || targets.some((target) => target.eras.legacy)) return false;
   if (request.method === 'resources/unsubscribe') session.watches.remove(service, uri);
   else void session.watches.add(service, [uri]);
   answer.send(200, resultResponse(request.id, '{}'));
   return true;
 }
 
+/** Whether a service's own URI is one that the caller may read now. */
+export function seesUri(table: Sight, service: ServiceName, uri: string): boolean {
+  if (!table.restricted) return true;
+  const whole = table.whole.catalog.byName.get(service);
+  return table.shows({ kind: 'resources', name: uriRewriter(whole)?.toPublic(uri) ?? uri, service });
+}
+
 export interface Owner {
   readonly service: ServiceName;
+  /** As everybody knows it; rules are about it. */
+  readonly publicUri: string;
   /** As the service spells it. */
   readonly uri: string;
   readonly key?: { readonly kind: 'resources' | 'resourceTemplates'; readonly key: UpstreamName };
 }
 
 /** Who may have a URI, likeliest first. */
-export function ownersOf(table: RoutingTable, scope: Scope, uri: string): readonly Owner[] {
-  if (scope.kind === 'service') return [{ service: scope.service, uri }];
+export function ownersOf(table: Sight, scope: Scope, uri: string): readonly Owner[] {
+  if (scope.kind === 'service') {
+    const whole = table.whole.catalog.byName.get(scope.service);
+    return [{ service: scope.service, uri, publicUri: uriRewriter(whole)?.toPublic(uri) ?? uri }];
+  }
   const exact = table.catalog.resources.get(uri);
-  if (exact) return [owner(exact, exact.item.key)];
+  if (exact) return [owner(exact, exact.item.key, uri)];
+  // Somebody has it, and not for this caller: then nobody else is asked for it.
+  if (table.whole.catalog.resources.has(uri)) {
+    table.missed('resources', scope, uri);
+    return [];
+  }
   for (const service of table.catalog.services) {
     const own = service.rewritesUris ? (originalUri(service.namespace, uri) ?? uri) : uri;
     const template = service.resourceTemplates.find((entry) => matches(entry, uri));
-    if (template) return [owner(template, own)];
-    if (own !== uri) return [{ service: service.name, uri: own }];
+    if (template) return [owner(template, own, uri)];
+    if (own !== uri) return [{ service: service.name, uri: own, publicUri: uri }];
   }
   return table.catalog.services
     .filter((service) => hasResources(service))
     .slice(0, MAX_PROBES)
-    .map((service) => ({ service: service.name, uri }));
+    .map((service) => ({ service: service.name, uri, publicUri: uri }));
 }
 
-function owner(entry: CatalogResource, uri: string): Owner {
+function owner(entry: CatalogResource, uri: string, publicUri: string): Owner {
   const kind = entry.item.json.includes('"uriTemplate"') ? 'resourceTemplates' : 'resources';
-  return { service: entry.service, uri, key: { kind, key: entry.item.key } };
+  return { service: entry.service, uri, publicUri, key: { kind, key: entry.item.key } };
+}
+
+/** @param uri as the client spells it */
+export function resourceWanted({ service, publicUri }: Owner, uri: string): DestinationWanted {
+  return { kind: 'resources', name: publicUri, service, unknown: () => unknownResource(uri) };
 }
 
 const matchers = new WeakMap<CatalogResource, (uri: string) => boolean>();
@@ -124,16 +147,11 @@ function hasResources(service: CatalogService): boolean {
   return Object.hasOwn(JSON.parse(service.definition.capabilities) as object, 'resources');
 }
 
-function toOwner(
-  table: RoutingTable,
-  scope: Scope,
-  request: RequestEnvelope,
-  uri: string,
-  to: Owner,
-): Destination {
+function toOwner(table: Sight, scope: Scope, request: RequestEnvelope, uri: string, to: Owner): Destination {
   const uris = scope.kind === 'all' ? uriRewriter(table.catalog.byName.get(to.service)) : undefined;
   return {
     service: to.service,
+    wanted: resourceWanted(to, uri),
     ...(to.key && { item: to.key }),
     name: to.uri,
     text: to.uri === uri ? request.text : withParam(request, 'uri', JSON.stringify(to.uri)),
@@ -150,7 +168,7 @@ export function uriOf(request: RequestEnvelope): string {
   return uri;
 }
 
-function unknownResource(uri: string): RouterError {
+export function unknownResource(uri: string): RouterError {
   return new RouterError('UNKNOWN_RESOURCE', `Resource not found: ${uri.slice(0, 512)}`, {
     uri: uri.slice(0, 512),
   });

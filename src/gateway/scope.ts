@@ -1,29 +1,24 @@
 import { RouterError } from '../errors.ts';
 import { serviceAlone } from '../catalog/build.ts';
-import type {
-  CatalogService,
-  InstanceId,
-  RoutingTable,
-  ServiceName,
-  ServiceRoute,
-  Target,
-} from '../model.ts';
+import type { CatalogService, InstanceId, ServiceName, ServiceRoute, Target } from '../model.ts';
 import type { Destination } from './call.ts';
+import type { Sight } from './sight.ts';
 
 /** What an endpoint serves; from its path. */
 export type Scope =
-  | { readonly kind: 'all' }
+  /** Everything; or the part of it that a profile is made of. */
+  | { readonly kind: 'all'; readonly profile?: string }
   /** One service under its own names, nothing added; or one instance of it and no other. */
   | { readonly kind: 'service'; readonly service: ServiceName; readonly instance?: InstanceId };
 
 export type ServiceScope = Extract<Scope, { kind: 'service' }>;
 
 /** What a service shows, or what one instance shows by itself; undefined while nothing is known of it. */
-export function shownBy(table: RoutingTable, scope: ServiceScope): CatalogService | undefined {
+export function shownBy(table: Sight, scope: ServiceScope): CatalogService | undefined {
   if (scope.instance === undefined) return table.catalog.byName.get(scope.service);
   const route = table.services.get(scope.service);
   const target = route?.targets.find(({ instance }) => instance.id === scope.instance);
-  return route && target && instanceAlone(route, target);
+  return route && target && table.part(instanceAlone(route, target));
 }
 
 const alone = new WeakMap<ServiceRoute, Map<InstanceId, CatalogService>>();
@@ -47,7 +42,7 @@ export function within(scope: Scope, destination: Destination): Destination {
 }
 
 /** There is such a service, and such an instance of it. */
-export function exists(table: RoutingTable, scope: Scope): boolean {
+export function exists(table: Sight, scope: Scope): boolean {
   if (scope.kind === 'all') return true;
   const route = table.services.get(scope.service);
   return route !== undefined && (scope.instance === undefined || route.instances.has(scope.instance));

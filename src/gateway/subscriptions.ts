@@ -1,18 +1,20 @@
 import { RouterError } from '../errors.ts';
-import type { InstanceId, RawJson, RoutingTable, ServiceName } from '../model.ts';
+import type { Identity, InstanceId, RawJson, RoutingTable, ServiceName } from '../model.ts';
 import { readEnvelope, type NotificationEnvelope, type RequestEnvelope } from '../relay/envelope.ts';
 import type { Answer } from '../relay/answer.ts';
 import type { HttpStream } from '../relay/http-stream.ts';
-import { memberObject, memberText } from '../relay/json-scan.ts';
+import { memberObject, memberString, memberText } from '../relay/json-scan.ts';
 import { membersOf, meta, objectOf, type ModernIntroduction } from '../relay/modern.ts';
 import type { BackendSessionsOptions } from '../upstream/backend-sessions.ts';
 import type { Scope } from './scope.ts';
+import type { Sights } from './sight.ts';
 import type { ListKind, NoticeTaker } from './notices.ts';
-import { ownersOf } from './resources.ts';
+import { ownersOf, resourceWanted, seesUri } from './resources.ts';
 import { ResourceWatches, type Place } from './resource-watches.ts';
 import { uriRewriter } from './uri-rewriter.ts';
 
 export interface SubscriptionsOptions {
+  readonly sights: Sights;
   readonly table: () => RoutingTable;
   readonly place: Place;
   readonly backends: BackendSessionsOptions;
@@ -42,11 +44,7 @@ export class Subscriptions {
   }
 
   /** @throws {RouterError} INVALID_PARAMS, OVERLOADED */
-  listen(
-    request: RequestEnvelope,
-    answer: Answer,
-    client: { readonly scope: Scope; readonly introduction: ModernIntroduction },
-  ): void {
+  listen(request: RequestEnvelope, answer: Answer, client: Subscriber): void {
     const filter = readFilter(request);
     if (this.#open.size >= this.#options.max) {
       throw new RouterError('OVERLOADED', 'Too many subscriptions are open. Try again later.', {
@@ -73,6 +71,13 @@ export class Subscriptions {
   }
 }
 
+/** Who wants to know. */
+export interface Subscriber {
+  readonly identity: Identity;
+  readonly scope: Scope;
+  readonly introduction: ModernIntroduction;
+}
+
 interface Filter {
   readonly tools: boolean;
   readonly prompts: boolean;
@@ -81,7 +86,9 @@ interface Filter {
 }
 
 class Subscription implements NoticeTaker {
+  readonly identity: Identity;
   readonly scope: Scope;
+  readonly #sights: Sights;
   readonly #table: () => RoutingTable;
   /** Of the client's request: it marks every message of the stream. */
   readonly #id: RawJson;
@@ -91,13 +98,10 @@ class Subscription implements NoticeTaker {
   /** What happens before the acknowledgment waits for it. */
   #early: string[] | undefined = [];
 
-  constructor(
-    options: SubscriptionsOptions,
-    id: RawJson,
-    filter: Filter,
-    client: { readonly scope: Scope; readonly introduction: ModernIntroduction },
-  ) {
+  constructor(options: SubscriptionsOptions, id: RawJson, filter: Filter, client: Subscriber) {
+    this.identity = client.identity;
     this.scope = client.scope;
+    this.#sights = options.sights;
     this.#table = options.table;
     this.#id = id;
     this.#filter = filter;
@@ -106,13 +110,13 @@ class Subscription implements NoticeTaker {
       backends: options.backends,
       introduction: () => client.introduction,
       key: `${id}${client.introduction.clientInfo}`,
-      onUpdated: (service, message) => this.#send(this.#updated(service, message)),
+      onUpdated: (service, message) => this.#updated(service, message),
       onMoved: (service, uris) => {
         for (const uri of uris) {
           const params = JSON.stringify({ uri });
           const text = `{"jsonrpc":"2.0","method":"notifications/resources/updated","params":${params}}`;
           const message = readEnvelope(text);
-          if (message.kind === 'notification') this.#send(this.#updated(service, message));
+          if (message.kind === 'notification') this.#updated(service, message);
         }
       },
     });
@@ -139,10 +143,12 @@ class Subscription implements NoticeTaker {
 
   /** @returns those that somebody has, as the client spells them */
   async #watch(): Promise<ReadonlySet<string>> {
-    const table = this.#table();
+    const table = this.#sights.of(this.identity, this.scope);
     const byService = new Map<ServiceName, Map<string, string>>();
     for (const uri of this.#filter.uris) {
-      const [owner] = ownersOf(table, this.scope, uri);
+      const owner = ownersOf(table, this.scope, uri).find(
+        (one) => table.decide(resourceWanted(one, uri)).kind === 'allow',
+      );
       if (!owner) continue;
       const own = byService.get(owner.service) ?? new Map<string, string>();
       byService.set(owner.service, own.set(owner.uri, uri));
@@ -182,16 +188,18 @@ class Subscription implements NoticeTaker {
     else this.#stream?.send(text);
   }
 
-  /** A backend's `notifications/resources/updated` under the client's names. */
-  #updated(service: ServiceName, message: NotificationEnvelope): string {
+  /** A backend's `notifications/resources/updated` under the client's names. The rules may be others by now. */
+  #updated(service: ServiceName, message: NotificationEnvelope): void {
     const { text, params } = message;
+    const uri = (params && memberString(text, params, 'uri')) ?? '';
+    if (!seesUri(this.#sights.of(this.identity, this.scope), service, uri)) return;
     const own = params && memberObject(text, params, '_meta');
     const kept = own ? membersOf(text, own).filter(([key]) => key !== meta.subscriptionId) : [];
     const others = params ? membersOf(text, params).filter(([key]) => key !== '_meta') : [];
     const stamped = this.#stamped(message.method, others, kept);
     const rewriter =
       this.scope.kind === 'all' ? uriRewriter(this.#table().catalog.byName.get(service)) : undefined;
-    return rewriter ? rewriter.message(stamped) : stamped;
+    this.#send(rewriter ? rewriter.message(stamped) : stamped);
   }
 
   #stamped(

@@ -1,5 +1,5 @@
 import { RouterError } from '../errors.ts';
-import type { Instance, InstanceId, RawJson, RoutingTable } from '../model.ts';
+import type { Instance, InstanceId, RawJson } from '../model.ts';
 import { replaceMember, resultResponse, type RequestEnvelope } from '../relay/envelope.ts';
 import type { Answer } from '../relay/answer.ts';
 import { memberString, memberText, scanArray, scanObject, splice } from '../relay/json-scan.ts';
@@ -8,13 +8,14 @@ import type { ClientSession } from './client-session.ts';
 import type { Scope } from './scope.ts';
 import { wrapTaskIds } from './task-ids.ts';
 import { hashOf, unwrapText, wrapId } from './wrapped-ids.ts';
+import type { Sight } from './sight.ts';
 
 /**
  * Where `tasks/get`, `tasks/result` and `tasks/cancel` go: a task lives at the instance that began it, and its id
  * says which (2025-11-25, tasks).
  * @throws {RouterError} INVALID_PARAMS for a task that is not one of this router's
  */
-export function taskDestination(table: RoutingTable, scope: Scope, request: RequestEnvelope): Destination {
+export function taskDestination(table: Sight, scope: Scope, request: RequestEnvelope): Destination {
   if (scope.kind === 'service') {
     return {
       service: scope.service,
@@ -47,9 +48,9 @@ function ownTaskName({ text, params }: RequestEnvelope): Pick<Destination, 'name
   return name === undefined ? {} : { name };
 }
 
-const byHash = new WeakMap<RoutingTable, ReadonlyMap<string, Instance>>();
+const byHash = new WeakMap<Sight, ReadonlyMap<string, Instance>>();
 
-function instanceOf(table: RoutingTable, hash: string): Instance | undefined {
+function instanceOf(table: Sight, hash: string): Instance | undefined {
   let instances = byHash.get(table);
   if (!instances) {
     const all = [...table.services.values()].flatMap((route) => [...route.instances.values()]);
@@ -61,12 +62,14 @@ function instanceOf(table: RoutingTable, hash: string): Instance | undefined {
 
 /** `tasks/list`: those of every backend that this session has used, each under its wrapped id. */
 export async function listTasks(
+  table: Sight,
   session: ClientSession,
   request: RequestEnvelope,
   answer: Answer,
 ): Promise<void> {
   const lists = await Promise.all(
     [...session.backends.all()]
+      .filter((backend) => table.services.has(backend.instance.service))
       .filter((backend) => backend.capabilities?.includes('"tasks"'))
       .map(async (backend) => {
         const tasks: string[] = [];

@@ -1,19 +1,20 @@
 import { RouterError } from '../errors.ts';
-import type { CatalogItem, RoutingTable, Tool } from '../model.ts';
+import type { CatalogItem, Tool } from '../model.ts';
 import { withParam, type RequestEnvelope } from '../relay/envelope.ts';
 import { memberString } from '../relay/json-scan.ts';
-import type { Destination } from './call.ts';
+import type { Destination, DestinationWanted } from './call.ts';
 import { shownBy, type Scope } from './scope.ts';
 import { TASKS_EXTENSION } from './introduction.ts';
 import { wrapTaskIds } from './task-ids.ts';
 import { uriRewriter } from './uri-rewriter.ts';
+import type { Sight } from './sight.ts';
 
 /**
  * Where `tools/call` goes: the name is looked up, never split.
  * @throws {RouterError} UNKNOWN_TOOL, INVALID_PARAMS
  */
 export function toolDestination(
-  table: RoutingTable,
+  table: Sight,
   scope: Scope,
   request: RequestEnvelope,
   tasks: TaskUse = 'asked-for',
@@ -22,10 +23,14 @@ export function toolDestination(
   const name = params && memberString(text, params, 'name');
   if (name === undefined) throw new RouterError('INVALID_PARAMS', 'tools/call needs the name of a tool.');
   const found = findTool(table, scope, name);
-  if (!found) throw new RouterError('UNKNOWN_TOOL', `Unknown tool: ${name.slice(0, 128)}`);
+  if (!found) {
+    table.missed('tools', scope, name);
+    throw unknownTool(name);
+  }
   const { item, service } = found;
   return {
     service,
+    wanted: toolWanted(found, name),
     item: { kind: 'tools', key: item.key },
     name: item.key,
     mirrored: item.headers,
@@ -39,6 +44,15 @@ export function toolDestination(
   };
 }
 
+/** @param name as the client spells it */
+export function toolWanted({ canonical, service, item }: CatalogItem<Tool>, name: string): DestinationWanted {
+  return { kind: 'tools', name: canonical, service, hints: item.hints, unknown: () => unknownTool(name) };
+}
+
+function unknownTool(name: string): RouterError {
+  return new RouterError('UNKNOWN_TOOL', `Unknown tool: ${name.slice(0, 128)}`);
+}
+
 /**
  * When an answer can be a task: where the request asks for one (2025-11-25, tasks), or whenever the server likes
  * (2026-07-28, tasks extension), or never.
@@ -46,7 +60,7 @@ export function toolDestination(
 export type TaskUse = 'asked-for' | 'any-time' | 'never';
 
 function mayBeTask(
-  table: RoutingTable,
+  table: Sight,
   { service }: CatalogItem,
   tasks: TaskUse,
   params: RequestEnvelope['params'],
@@ -57,11 +71,7 @@ function mayBeTask(
 }
 
 /** What has to be changed in the answer: nearly always nothing. */
-function answerRewriter(
-  table: RoutingTable,
-  { service }: CatalogItem,
-  asTask: boolean,
-): Destination['rewrite'] {
+function answerRewriter(table: Sight, { service }: CatalogItem, asTask: boolean): Destination['rewrite'] {
   const uris = uriRewriter(table.catalog.byName.get(service));
   if (!uris && !asTask) return undefined;
   return (text, backend) => {
@@ -70,7 +80,7 @@ function answerRewriter(
   };
 }
 
-function findTool(table: RoutingTable, scope: Scope, name: string): CatalogItem<Tool> | undefined {
+export function findTool(table: Sight, scope: Scope, name: string): CatalogItem<Tool> | undefined {
   if (scope.kind === 'all') return table.catalog.tools.get(name) ?? findAppTool(table, name);
   return shownBy(table, scope)?.tools.find((entry) => (entry.item.key as string) === name);
 }
@@ -79,7 +89,7 @@ function findTool(table: RoutingTable, scope: Scope, name: string): CatalogItem<
  * The page of an MCP App calls its server's tools by the bare names that are baked into it, over the connection
  * that its host has. So a bare name is taken where exactly one service with an app has such a tool.
  */
-function findAppTool(table: RoutingTable, name: string): CatalogItem<Tool> | undefined {
+function findAppTool(table: Sight, name: string): CatalogItem<Tool> | undefined {
   let found: CatalogItem<Tool> | undefined;
   for (const service of table.catalog.services) {
     if (!service.tools.some((entry) => entry.item.hasApp)) continue;

@@ -20,10 +20,12 @@ const rewriters = new WeakMap<CatalogService, UriRewriter>();
 /** Undefined where nothing has to be changed. */
 export function uriRewriter(service: CatalogService | undefined): UriRewriter | undefined {
   if (!service?.rewritesUris) return undefined;
-  let rewriter = rewriters.get(service);
+  // Also what a caller may not see has its own name, and never that of another service's resource.
+  const whole = service.whole ?? service;
+  let rewriter = rewriters.get(whole);
   if (!rewriter) {
-    rewriter = make(service);
-    rewriters.set(service, rewriter);
+    rewriter = make(whole);
+    rewriters.set(whole, rewriter);
   }
   return rewriter;
 }

@@ -127,6 +127,12 @@ const metrics = {
     labels: ['code'],
     help: 'Problems of registrations and servers by code; /api/v1/services/:name has the sentences.',
   }),
+  refusals: metric({
+    name: 'mcp_router_refusals_total',
+    type: 'counter',
+    labels: ['decision', 'mode'],
+    help: 'What the rules refused by decision (deny, step-up) and mode: enforce, or dry-run where it was let through.',
+  }),
   probes: metric({
     name: 'mcp_router_probe_duration_seconds',
     type: 'histogram',
@@ -185,6 +191,7 @@ export class Metrics {
   readonly #hedges: Counter;
   readonly #swaps: Counter;
   readonly #ejections: Counter;
+  readonly #refusals: Counter;
   readonly #probes: Histogram;
   readonly #consulErrors: Counter;
   readonly #storeFailures: Counter;
@@ -198,6 +205,7 @@ export class Metrics {
     this.#hedges = this.#counter(metrics.hedges);
     this.#swaps = this.#counter(metrics.tableSwaps);
     this.#ejections = this.#counter(metrics.ejections);
+    this.#refusals = this.#counter(metrics.refusals);
     this.#probes = this.#histogram(metrics.probes);
     this.#consulErrors = this.#counter(metrics.consulErrors);
     this.#storeFailures = this.#counter(metrics.storeFailures);
@@ -236,6 +244,10 @@ export class Metrics {
 
   ejected(service: string, reason: string): void {
     this.#ejections.inc({ service, reason });
+  }
+
+  refused(decision: string, enforced: boolean): void {
+    this.#refusals.inc({ decision, mode: enforced ? 'enforce' : 'dry-run' });
   }
 
   lookEnded(result: string, durationMs: number): void {

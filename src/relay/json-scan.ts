@@ -112,6 +112,9 @@ export function isArray(text: string, at: number): boolean {
   return text.charCodeAt(at) === OPEN_BRACKET;
 }
 
+/** Up to here looking through a list is faster than a set. */
+const FEW_KEYS = 16;
+
 /**
  * The members of the object that begins at `at`.
  * @throws {JsonScanError} where it is not an object, ends early, or has a key twice.
@@ -121,13 +124,18 @@ export function scanObject(text: string, at: number): ScannedObject {
   const keys: string[] = [];
   const starts: number[] = [];
   const ends: number[] = [];
+  let seen: Set<string> | undefined;
   let index = skipSpace(text, at + 1);
   if (text.charCodeAt(index) === CLOSE_BRACE) return { keys, starts, ends, end: index + 1 };
   for (;;) {
     if (!isString(text, index)) throw new JsonScanError('no key', index);
     const keyEnd = skipString(text, index);
     const key = decodeString(text, index, keyEnd);
-    if (keys.includes(key)) throw new JsonScanError(`key "${key.slice(0, 40)}" stands twice`, index);
+    if (seen ? seen.has(key) : keys.includes(key)) {
+      throw new JsonScanError(`key "${key.slice(0, 40)}" stands twice`, index);
+    }
+    if (seen) seen.add(key);
+    else if (keys.length === FEW_KEYS) seen = new Set([...keys, key]);
     index = skipSpace(text, keyEnd);
     if (text.charCodeAt(index) !== COLON) throw new JsonScanError('no colon', index);
     const start = skipSpace(text, index + 1);

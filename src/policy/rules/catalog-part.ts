@@ -35,6 +35,7 @@ export function partOfService(service: CatalogService, keep: Keep): CatalogServi
   };
   part = {
     ...service,
+    whole: service.whole ?? service,
     tools: kept(service.tools),
     prompts: kept(service.prompts),
     resources: kept(service.resources),

@@ -33,7 +33,9 @@ function passedBy(rule: CompiledRule, policy: Policy, identity: Identity, access
   if (identity.method !== 'token' && !policy.rules.hasScopes(identity.scopes, rule.scopes)) {
     return 'asks for scopes that a caller without a token cannot get';
   }
-  const about = rule.objects.some((object) => object.service(access.service) && object.rest(access));
+  const about = rule.objects.some(
+    (object) => object.service(access.service) && object.profile(access.profile) && object.rest(access),
+  );
   if (!about) return 'is about something else';
   const result = rule.condition?.evaluate({
     identity: conditionIdentity(identity),

@@ -37,6 +37,7 @@ export class IdentityClass {
   readonly #identity: Identity;
   readonly #byService = new Map<string, readonly ServiceRule[]>();
   readonly #chains = new Map<string, readonly CompiledRule[]>();
+  readonly #views = new WeakMap<Catalog, Map<string | undefined, Catalog>>();
   /** By profile. */
   readonly #parts = new Map<string | undefined, WeakMap<CatalogService, KnownPart>>();
   readonly #metaMatters: boolean;
@@ -71,7 +72,7 @@ export class IdentityClass {
   #makeChain(target: Target): readonly CompiledRule[] {
     const chain: CompiledRule[] = [];
     for (const { rule, objects } of this.#rulesOf(target.service)) {
-      if (!objects.some((object) => object.rest(target))) continue;
+      if (!objects.some((object) => object.profile(target.profile) && object.rest(target))) continue;
       chain.push(rule);
       if (!rule.condition) break;
     }
@@ -97,10 +98,18 @@ export class IdentityClass {
   }
 
   view(catalog: Catalog, meta: (service: string) => Meta, profile: string | undefined): Catalog {
-    return partOfCatalog(catalog, (service) => this.#part(service, meta(service.name), profile));
+    const known = this.#views.get(catalog) ?? new Map<string | undefined, Catalog>();
+    this.#views.set(catalog, known);
+    let view = this.#metaMatters ? undefined : known.get(profile);
+    if (!view) {
+      view = partOfCatalog(catalog, (service) => this.part(service, meta(service.name), profile));
+      known.set(profile, view);
+    }
+    return view;
   }
 
-  #part(service: CatalogService, meta: Meta, profile: string | undefined): CatalogService | undefined {
+  /** Undefined where nothing of a service is seen, and nothing of it could be used unseen. */
+  part(service: CatalogService, meta: Meta, profile: string | undefined): CatalogService | undefined {
     let known = this.#parts.get(profile);
     if (!known) this.#parts.set(profile, (known = new WeakMap()));
     const found = known.get(service);
@@ -117,11 +126,25 @@ export class IdentityClass {
     if (!empty) return part;
     // It lists nothing that may be seen, and could still have resources that answers of it link to.
     const unlisted = part === service || service.definition.capabilities.includes('"resources"');
-    return unlisted && this.#mayAllow(service.name) ? part : undefined;
+    return unlisted && this.mayAllow(service.name, profile) ? part : undefined;
   }
 
-  #mayAllow(service: string): boolean {
-    return this.#rulesOf(service).some(({ rule }) => rule.effect === 'allow');
+  /** There may be something of a service that is allowed; without looking at what it has. */
+  mayAllow(service: string, profile: string | undefined): boolean {
+    return firstAllows(
+      this.#rulesOf(service),
+      (object) => object.profile(profile),
+      (object) => object.anything,
+    );
+  }
+
+  /** There may be something that is allowed through a profile; without looking at what is in it. */
+  mayUse(profile: string): boolean {
+    return firstAllows(
+      this.#rules.map((rule) => ({ rule, objects: rule.objects })),
+      (object) => object.profile(profile),
+      (object) => object.anything && object.anyService,
+    );
   }
 
   #rulesOf(service: string): readonly ServiceRule[] {
@@ -134,6 +157,21 @@ export class IdentityClass {
     this.#byService.set(service, rules);
     return rules;
   }
+}
+
+/** Whether some rule allows before one denies everything. */
+function firstAllows(
+  rules: readonly ServiceRule[],
+  about: (object: ObjectTest) => boolean,
+  everything: (object: ObjectTest) => boolean,
+): boolean {
+  for (const { rule, objects } of rules) {
+    const fitting = objects.filter(about);
+    if (fitting.length === 0) continue;
+    if (rule.effect === 'allow') return true;
+    if (!rule.condition && fitting.some(everything)) return false;
+  }
+  return false;
 }
 
 /** A catalog entry as something that is wanted. */

@@ -17,21 +17,24 @@ export interface Target {
 /** One alternative of a rule's `what`, in the order in which it is cheap to say no. */
 export interface ObjectTest {
   readonly service: (service: string) => boolean;
-  /** Everything but the service. */
+  readonly profile: (profile: string | undefined) => boolean;
+  /** Everything but service and profile. */
   readonly rest: (target: Target) => boolean;
+  /** About all services. */
+  readonly anyService: boolean;
+  /** About everything that its services have. */
+  readonly anything: boolean;
 }
 
+const yes = (): boolean => true;
+
 export function objectTests(patterns: readonly ObjectPattern[] | undefined): readonly ObjectTest[] {
-  return patterns === undefined ? [{ service: () => true, rest: () => true }] : patterns.map(objectTest);
+  return (patterns ?? [{}]).map(objectTest);
 }
 
 function objectTest(pattern: ObjectPattern): ObjectTest {
   const tests: ((target: Target) => boolean)[] = [];
   const { tools, prompts, resources, services, profiles, annotations } = pattern;
-  if (profiles) {
-    const matches = anyGlob(profiles);
-    tests.push(({ profile }) => profile !== undefined && matches(profile));
-  }
   if (annotations) tests.push(({ hints }) => hints !== undefined && hintsFit(hints, annotations));
   if (tools || prompts || resources) {
     const byKind: Record<ItemKind, (name: string) => boolean> = {
@@ -43,9 +46,17 @@ function objectTest(pattern: ObjectPattern): ObjectTest {
     tests.push(({ kind, name }) => byKind[kind](name));
   }
   return {
-    service: services ? anyGlob(services) : () => true,
+    service: services ? anyGlob(services) : yes,
+    profile: profiles ? inProfile(profiles) : yes,
     rest: (target) => tests.every((test) => test(target)),
+    anyService: services === undefined,
+    anything: tests.length === 0,
   };
+}
+
+function inProfile(patterns: readonly string[]): ObjectTest['profile'] {
+  const matches = anyGlob(patterns);
+  return (profile) => profile !== undefined && matches(profile);
 }
 
 /** Names without wildcards are looked up, whatever their number. */

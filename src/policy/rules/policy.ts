@@ -1,5 +1,5 @@
 import { LRUCache } from 'lru-cache';
-import type { Catalog, Identity } from '../../model.ts';
+import type { Catalog, CatalogService, Identity } from '../../model.ts';
 import { IdentityClass, type Meta } from './identity-class.ts';
 import type { Target } from './objects.ts';
 import { conditionIdentity, outcomeMatches, type CompiledRule, type RuleSet } from './rule-set.ts';
@@ -77,6 +77,26 @@ export class Policy {
     profile: string | undefined,
   ): Catalog {
     return this.open ? catalog : this.#class(identity).view(catalog, meta, profile);
+  }
+
+  /** The same for one service by itself. */
+  part(
+    identity: Identity,
+    service: CatalogService,
+    meta: Meta,
+    profile: string | undefined,
+  ): CatalogService | undefined {
+    return this.open ? service : this.#class(identity).part(service, meta, profile);
+  }
+
+  /** There may be something of a service that the identity may use, whatever the service has. */
+  mayAllow(identity: Identity, service: string, profile: string | undefined): boolean {
+    return this.open || this.#class(identity).mayAllow(service, profile);
+  }
+
+  /** There may be something that the identity may use through a profile, whatever is in it. */
+  mayUse(identity: Identity, profile: string): boolean {
+    return this.open || this.#class(identity).mayUse(profile);
   }
 
   #denied(own: IdentityClass, access: Access, rule: CompiledRule | undefined): Decision {
