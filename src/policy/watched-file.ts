@@ -17,7 +17,7 @@ export interface DocumentSource {
  * The text is read again and again: files of a mounted secret or config map are swapped behind a link, which no
  * event tells, and times of files miss changes of the same moment.
  */
-const POLL_MS = 2000;
+const POLL_MS = 1000;
 
 export function fileSource(path: string, pollMs = POLL_MS): DocumentSource {
   return {

@@ -47,12 +47,13 @@ export function stateless(
   url: string,
   method: string,
   params: Record<string, unknown> = {},
+  capabilities: Record<string, unknown> = {},
 ): Promise<Answer> {
   const name = params['name'] ?? params['uri'];
   const _meta = {
     'io.modelcontextprotocol/protocolVersion': '2026-07-28',
     'io.modelcontextprotocol/clientInfo': clientInfo,
-    'io.modelcontextprotocol/clientCapabilities': {},
+    'io.modelcontextprotocol/clientCapabilities': capabilities,
   };
   return raw(url, {
     headers: {

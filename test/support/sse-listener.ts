@@ -39,7 +39,7 @@ export function postSse(
   });
 }
 
-async function readStream(url: string, init: RequestInit): Promise<Listening> {
+export async function readStream(url: string, init: RequestInit): Promise<Listening> {
   const controller = new AbortController();
   const response = await fetch(url, { ...init, signal: controller.signal });
   if (!response.ok || !response.body)
