@@ -13,6 +13,7 @@ import { anonymous } from '../../support/model.ts';
 import { startRedis, type RedisServer } from '../../support/redis.ts';
 import { at, registered, startHandRouter, type HandRouter } from '../../support/router.ts';
 import { startEverything } from '../../support/servers.ts';
+import { allSights } from '../../support/sights.ts';
 import { redisStore } from '../../support/stores.ts';
 
 /** Routers with one key ring and one real store, in front of the same servers. */
@@ -317,6 +318,7 @@ describe('a client that has gone quiet', () => {
       sealer: new Sealer(ring),
       table: () => table,
       place: () => undefined,
+      sights: allSights(() => table),
       store,
       events: new EventLogs(),
       backends: {
