@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { CurrentPolicy } from '../../../src/policy/current-policy.ts';
 import { describeMisfit } from '../../../src/policy/document.ts';
@@ -109,5 +110,18 @@ describe('CurrentPolicy', () => {
     expect(current.inForce.policy.decide(anonymous, access).kind).toBe('deny');
     current.load({ text: 'rules: []', place: 'kv' });
     expect(current.inForce.policy.decide(anonymous, access).kind).toBe('allow');
+  });
+});
+
+describe('the guide', () => {
+  it('shows rules that the router takes', () => {
+    const guide = readFileSync(new URL('../../../docs/access-control.md', import.meta.url), 'utf8');
+    const examples = Array.from(guide.matchAll(/```yaml\n([^]*?)```/g), ([, text = '']) => text);
+    const policies = examples.filter((text) => /^(?:rules|profiles|workspaces):/m.test(text));
+    expect(policies.length).toBeGreaterThan(0);
+    for (const text of policies) {
+      const read = readPolicy({ text, place: 'guide' });
+      expect(read.kind === 'wrong' ? read.misfits : []).toEqual([]);
+    }
   });
 });
