@@ -38,6 +38,7 @@ const rooms: Record<string, { rooms: string[]; packages: string[] }> = {
   },
   // Decisions do no I/O.
   'policy/rules': { rooms: ['catalog'], packages: ['zod', 'lru-cache', '@marcbachmann/cel-js'] },
+  'policy/profiles': { rooms: ['policy/rules'], packages: ['zod'] },
   'policy/inbound': {
     rooms: ['policy', 'policy/rules'],
     packages: ['zod', 'lru-cache', 'jose', 'oauth4webapi', 'node:crypto', 'node:http', 'node:tls'],

@@ -10,6 +10,7 @@ import { Authenticator } from './policy/inbound/authenticator.ts';
 import { Issuer, type IntrospectionOptions, type IssuerOptions } from './policy/inbound/issuer.ts';
 import { TokenVerifier } from './policy/inbound/token-verifier.ts';
 import { fileSource, type DocumentSource } from './policy/watched-file.ts';
+import { WorkspaceSources } from './policy/workspace-sources.ts';
 
 /** Main's part for the policy room: who may call, and what, from settings. */
 export interface Access {
@@ -35,6 +36,8 @@ export interface AccessParts {
 
 export const KEYS_KEY = 'mcp-router/keys';
 export const POLICY_KEY = 'mcp-router/policy';
+/** Before the name of a workspace. */
+const WORKSPACES_PATH = 'mcp-router/workspaces/';
 
 /**
  * The ways of proof that are taken: what is said, else what something is set for, else none on loopback. Empty where
@@ -58,10 +61,17 @@ export function createAccess(settings: Settings, parts: AccessParts): Access {
   }
   const stops: (() => void)[] = [];
   let started = false;
+  const workspaces = new WorkspaceSources(
+    (name, file) => sourceOf(file, WORKSPACES_PATH + name, parts),
+    (name, source) => policy.loadWorkspace(name, source),
+  );
+  stops.push(() => workspaces.follow({}));
   const policy = new CurrentPolicy({
     required: settings.policyRequired || settings.policyFile !== undefined,
+    awaited: parts.kv !== undefined,
     // What is read at the start is no change.
     onChange: (now, before) => {
+      workspaces.follow(now.document.workspaces);
       if (started) parts.onPolicy(now, before);
     },
     log,

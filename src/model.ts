@@ -263,6 +263,8 @@ export interface CatalogItem<Item extends ListItem = ListItem> {
   readonly item: Item;
   readonly canonical: CanonicalName;
   readonly portable: PublicName;
+  /** What a profile calls it, and lists instead of either spelling. */
+  readonly own?: PublicName;
 }
 
 /** One resource or resource template under its public URI, which is its own unless another service has the same. */

@@ -4,7 +4,7 @@ import { resultResponse, type RequestEnvelope } from '../relay/envelope.ts';
 import type { Answer } from '../relay/answer.ts';
 import { MODERN_VERSION } from '../relay/modern.ts';
 import { shownBy, type Scope, type ServiceScope } from './scope.ts';
-import { capabilitiesOf, mergedIntroduction, modernCapabilities } from './introduction.ts';
+import { capabilitiesOf, mergedIntroduction, modernCapabilities, together } from './introduction.ts';
 import { modernFrame, type RouterInfo } from './modern-result.ts';
 import type { Sight } from './sight.ts';
 
@@ -36,7 +36,10 @@ interface Said {
 
 function ofAll(table: Sight): Said {
   const merged = mergedIntroduction(table);
-  return { capabilities: JSON.stringify(modernCapabilities(merged)), instructions: merged.instructions };
+  return {
+    capabilities: JSON.stringify(modernCapabilities(merged)),
+    instructions: together(table.profile?.instructions, merged.instructions),
+  };
 }
 
 /** @throws {RouterError} NO_HEALTHY_INSTANCE while nothing is known of the service */

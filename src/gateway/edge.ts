@@ -277,13 +277,15 @@ export class Edge {
   #modern(
     message: RequestEnvelope | NotificationEnvelope,
     { headers }: IncomingMessage,
-    { scope, path, names = this.#options.defaultNames }: Endpoint,
+    { scope, path, ...endpoint }: Endpoint,
     identity: Identity,
     answer: HttpAnswer,
   ): void {
     answer.era = 'modern';
     checkKeys(message);
     if (message.kind === 'request') {
+      const { profile } = this.#options.sights.of(identity, scope);
+      const names = endpoint.names ?? profile?.names ?? this.#options.defaultNames;
       handleModernRequest(this.#options, { identity, headers, scope, path, names }, message, answer);
       return;
     }
@@ -309,7 +311,7 @@ export class Edge {
     const { scope, path } = endpoint;
     const table = this.#options.sights.of(identity, scope);
     if (!exists(table, scope)) throw notFound();
-    const names = endpoint.names ?? this.#options.defaultNames;
+    const names = endpoint.names ?? table.profile?.names ?? this.#options.defaultNames;
     return initialize(
       this.#options.router,
       this.#options.sessions,

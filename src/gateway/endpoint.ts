@@ -34,6 +34,10 @@ function parsePath(path: string): Endpoint | undefined {
   if (path === '/mcp') return all;
   if (path === '/sse') return sse;
   if (path === '/messages') return messages;
+  const profile = /^\/profiles\/([a-z0-9_.-]{1,129})\/mcp$/.exec(path)?.[1];
+  if (profile !== undefined) {
+    return { kind: 'mcp', methods, scope: { kind: 'all', profile }, path, names: undefined };
+  }
   const parts = /^\/services\/([^/]+)(?:\/instances\/(.+))?\/mcp$/.exec(path);
   const [, service, instance] = parts ?? [];
   if (service === undefined) return undefined;

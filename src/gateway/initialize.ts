@@ -8,7 +8,7 @@ import type { Answer } from '../relay/answer.ts';
 import { shownBy, type Scope } from './scope.ts';
 import type { ClientSession } from './client-session.ts';
 import type { ClientSessions } from './client-sessions.ts';
-import { legacyCapabilities, mergedIntroduction } from './introduction.ts';
+import { legacyCapabilities, mergedIntroduction, together } from './introduction.ts';
 import type { RouterInfo } from './modern-result.ts';
 import type { SessionSeal } from './sealed-id.ts';
 import type { Sight } from './sight.ts';
@@ -101,10 +101,11 @@ function initializeResult(router: RouterInfo, protocolVersion: string, scope: Sc
     );
   }
   const merged = mergedIntroduction(table);
+  const instructions = together(table.profile?.instructions, merged.instructions);
   return JSON.stringify({
     protocolVersion,
     capabilities: legacyCapabilities(merged, protocolVersion),
     serverInfo: { name: router.name, version: router.version },
-    ...(merged.instructions !== undefined && { instructions: merged.instructions }),
+    ...(instructions !== undefined && { instructions }),
   });
 }

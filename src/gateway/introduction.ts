@@ -53,6 +53,11 @@ function merge(catalog: Catalog): MergedIntroduction {
   return { extensions, experimental, instructions: sections.length > 0 ? sections.join('\n\n') : undefined };
 }
 
+/** A profile's own instructions go before those of its services. */
+export function together(own: string | undefined, merged: string | undefined): string | undefined {
+  return own === undefined || merged === undefined ? (own ?? merged) : `${own}\n\n${merged}`;
+}
+
 export function capabilitiesOf(definition: ServerDefinition): Readonly<Record<string, unknown>> {
   const parsed: unknown = JSON.parse(definition.capabilities);
   return parsed !== null && typeof parsed === 'object' ? (parsed as Record<string, unknown>) : {};

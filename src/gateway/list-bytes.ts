@@ -122,7 +122,7 @@ function once<Value>(make: () => Value): () => Value {
 function shown(entry: CatalogItem | CatalogResource, spelling: Spelling, service: CatalogService): string {
   const { json, keySpan, key } = entry.item;
   if (spelling === 'own') return json;
-  const name = 'uri' in entry ? entry.uri : spelling === 'dotted' ? entry.canonical : entry.portable;
+  const name = 'uri' in entry ? entry.uri : publicName(entry, spelling);
   const renamed =
     name === (key as string)
       ? json
@@ -130,6 +130,10 @@ function shown(entry: CatalogItem | CatalogResource, spelling: Spelling, service
   // A tool points to the page of its app: `_meta.ui.resourceUri`.
   const rewriter = json.includes('resourceUri') ? uriRewriter(service) : undefined;
   return rewriter ? rewriter.message(renamed) : renamed;
+}
+
+function publicName(entry: CatalogItem, spelling: Spelling): string {
+  return entry.own ?? (spelling === 'dotted' ? entry.canonical : entry.portable);
 }
 
 function join(chunks: readonly Buffer[]): Buffer {

@@ -41,9 +41,9 @@ export function within(scope: Scope, destination: Destination): Destination {
   return { ...rest, only: scope.instance };
 }
 
-/** There is such a service, and such an instance of it. */
+/** There is such a profile, or such a service, and such an instance of it. */
 export function exists(table: Sight, scope: Scope): boolean {
-  if (scope.kind === 'all') return true;
+  if (scope.kind === 'all') return table.served;
   const route = table.services.get(scope.service);
   return route !== undefined && (scope.instance === undefined || route.instances.has(scope.instance));
 }
@@ -51,6 +51,6 @@ export function exists(table: Sight, scope: Scope): boolean {
 export function notFound(): RouterError {
   return new RouterError(
     'NOT_FOUND',
-    'Nothing is served here. MCP endpoints: /mcp, /services/<service>/mcp and /services/<service>/instances/<id>/mcp.',
+    'Nothing is served here. MCP endpoints: /mcp, /profiles/<profile>/mcp, /services/<service>/mcp and /services/<service>/instances/<id>/mcp.',
   );
 }

@@ -9,9 +9,10 @@ import type {
   ToolHints,
 } from '../model.ts';
 import type { InForce } from '../policy/current-policy.ts';
+import type { Profile } from '../policy/profiles/profile.ts';
 import { targetOf } from '../policy/rules/identity-class.ts';
-import type { Decision } from '../policy/rules/policy.ts';
-import { commonMeta, type Meta } from '../routing/common-meta.ts';
+import type { Decision, Policy } from '../policy/rules/policy.ts';
+import { commonMeta, tagsOf, type Meta } from '../routing/service-facts.ts';
 import type { Scope } from './scope.ts';
 
 /** Table and rules of one moment. */
@@ -52,56 +53,76 @@ const noArgs = (): Readonly<Record<string, unknown>> => ({});
 export class Sight implements RoutingTable {
   readonly version: number;
   readonly catalog: Catalog;
-  /** What there is, whoever may see it. */
+  /** What there is, whoever may see it; through a profile, what there is of that. */
   readonly whole: RoutingTable;
   readonly identity: Identity;
-  readonly profile: string | undefined;
   /** There are rules or proofs, so others may see something else. */
   readonly personal: boolean;
   readonly #inForce: InForce;
+  /** All of them have to allow. */
+  readonly #policies: readonly Policy[];
+  readonly #profile: Profile | undefined;
+  /** There is no such profile: nothing is here. */
+  readonly #lost: boolean;
   readonly #onRefusal: OnRefusal | undefined;
   #services: ReadonlyMap<ServiceName, ServiceRoute> | undefined;
 
   constructor({ table, inForce }: World, identity: Identity, scope: Scope, onRefusal?: OnRefusal) {
-    const { policy } = inForce;
-    this.whole = table;
-    this.identity = identity;
-    this.profile = scope.kind === 'all' ? scope.profile : undefined;
-    this.version = table.version;
-    this.personal = !policy.open || identity.method !== 'none';
+    const name = scope.kind === 'all' ? scope.profile : undefined;
     this.#inForce = inForce;
+    this.#profile = name === undefined ? undefined : inForce.profiles.get(name);
+    this.#lost = name !== undefined && !this.#profile;
+    this.#policies = [...(this.#profile?.policies ?? []), inForce.policy].filter(({ open }) => !open);
     this.#onRefusal = onRefusal;
-    this.catalog = this.#enforced
-      ? policy.view(identity, table.catalog, (service) => this.#meta(service as ServiceName), this.profile)
-      : table.catalog;
+    this.whole = this.#lost ? emptyTable(table) : this.#ofProfile(table);
+    this.identity = identity;
+    this.version = table.version;
+    this.personal = this.#policies.length > 0 || identity.method !== 'none';
+    this.catalog = this.#view();
+  }
+
+  /** Some caller may be refused something here. */
+  get restricted(): boolean {
+    return this.#enforced || this.#profile !== undefined;
   }
 
   get services(): ReadonlyMap<ServiceName, ServiceRoute> {
-    return (this.#services ??= this.#enforced ? this.#routes() : this.whole.services);
+    return (this.#services ??= this.restricted ? this.#routes() : this.whole.services);
   }
 
-  /** Some caller may be refused something. */
-  get restricted(): boolean {
-    return this.#enforced;
+  /** Through which profile this is seen. */
+  get profile(): Pick<Profile, 'name' | 'instructions' | 'names' | 'toolMode'> | undefined {
+    return this.#profile;
+  }
+
+  /** There is such a profile, and there may be something in it for this caller. */
+  get served(): boolean {
+    if (this.#lost) return false;
+    if (!this.#profile || !this.#enforced) return true;
+    const { name } = this.#profile;
+    return this.#policies.every((policy) => policy.mayUse(this.identity, name));
   }
 
   /** What of a service may be seen that does not stand in the catalog: of one instance by itself. */
   part(service: CatalogService): CatalogService | undefined {
-    return this.#enforced
-      ? this.#inForce.policy.part(this.identity, service, this.#meta(service.name), this.profile)
-      : service;
+    let part: CatalogService | undefined = service;
+    for (const policy of this.#enforced ? this.#policies : []) {
+      part = part && policy.part(this.identity, part, this.#meta(service.name), this.#profile?.name);
+    }
+    return part;
   }
 
   decide(wanted: Wanted): Decision {
     const decision = this.#ask(wanted);
     if (decision.kind === 'allow') return decision;
-    this.#tell(wanted, decision);
-    return this.#enforced ? decision : { kind: 'allow', rule: decision.rule };
+    const enforced = this.#enforced || !this.#holds(wanted);
+    this.#tell(wanted, decision, enforced);
+    return enforced ? decision : { kind: 'allow', rule: decision.rule };
   }
 
   /** The same without a word: to know what to show, not because it was asked for. */
   shows(wanted: Wanted): boolean {
-    return !this.#enforced || this.#ask(wanted).kind !== 'deny';
+    return this.#enforced ? this.#ask(wanted).kind !== 'deny' : this.#holds(wanted);
   }
 
   /**
@@ -118,39 +139,69 @@ export class Sight implements RoutingTable {
     if (!found) return;
     const wanted: Wanted = { ...targetOf(kind, found), service: found.service };
     const decision = this.#ask(wanted);
-    if (decision.kind !== 'allow') this.#tell(wanted, decision);
+    if (decision.kind !== 'allow') this.#tell(wanted, decision, true);
   }
 
   /** In a dry run everybody sees all. */
   get #enforced(): boolean {
-    return !this.#inForce.policy.open && this.#inForce.document.mode === 'enforce';
+    return this.#policies.length > 0 && this.#inForce.document.mode === 'enforce';
   }
 
-  #ask({ kind, name, service, hints, args = noArgs }: Wanted): Decision {
-    return this.#inForce.policy.decide(this.identity, {
+  #ofProfile(table: RoutingTable): RoutingTable {
+    const profile = this.#profile;
+    return profile ? { ...table, catalog: profile.catalog(table, serviceTags) } : table;
+  }
+
+  #view(): Catalog {
+    let view = this.whole.catalog;
+    for (const policy of this.#enforced ? this.#policies : []) {
+      const meta = (service: string): Meta => this.#meta(service as ServiceName);
+      view = policy.view(this.identity, view, meta, this.#profile?.name);
+    }
+    return view;
+  }
+
+  /** What a profile is made of is no matter of rules: it counts in a dry run, too. */
+  #holds({ kind, name, service, hints }: Wanted): boolean {
+    const profile = this.#profile;
+    const target = { kind, name, service, hints, profile: profile?.name };
+    return profile === undefined || profile.contains(target, tagsOf(this.whole.services.get(service)));
+  }
+
+  #ask(wanted: Wanted): Decision {
+    if (!this.#holds(wanted)) return outside;
+    const { kind, name, service, hints, args = noArgs } = wanted;
+    const access = {
       kind,
       name,
       service,
       hints,
-      profile: this.profile,
+      profile: this.#profile?.name,
       meta: this.#meta(service),
       args,
-    });
+    };
+    let last: Decision = { kind: 'allow', rule: undefined };
+    for (const policy of this.#policies) {
+      last = policy.decide(this.identity, access);
+      if (last.kind !== 'allow') return last;
+    }
+    return last;
   }
 
   #tell(
     { kind, name, service }: Wanted,
     { kind: decision, rule }: Exclude<Decision, { kind: 'allow' }>,
+    enforced: boolean,
   ): void {
     this.#onRefusal?.({
       identity: this.identity,
-      profile: this.profile,
+      profile: this.#profile?.name,
       kind,
       name,
       service,
       decision,
       rule: rule?.name,
-      enforced: this.#enforced,
+      enforced,
     });
   }
 
@@ -161,13 +212,33 @@ export class Sight implements RoutingTable {
   /** A service of which nothing may be seen is not there; one of which nothing is known yet may be. */
   #routes(): ReadonlyMap<ServiceName, ServiceRoute> {
     const { catalog, services } = this.whole;
-    const { policy } = this.#inForce;
+    const may = (name: ServiceName): boolean =>
+      this.#profile === undefined &&
+      this.#policies.every((policy) => policy.mayAllow(this.identity, name, undefined));
     const seen = (name: ServiceName): boolean =>
-      catalog.byName.has(name)
-        ? this.catalog.byName.has(name)
-        : policy.mayAllow(this.identity, name, this.profile);
+      catalog.byName.has(name) ? this.catalog.byName.has(name) : may(name);
     return new Map([...services].filter(([name]) => seen(name)));
   }
+}
+
+/** What does not belong to a profile is not there. */
+const outside: Decision = { kind: 'deny', rule: undefined, listed: false };
+
+const serviceTags = (table: RoutingTable, service: ServiceName): ReadonlySet<string> =>
+  tagsOf(table.services.get(service));
+
+const nowhere: Catalog = {
+  services: [],
+  byName: new Map(),
+  claims: [],
+  tools: new Map(),
+  prompts: new Map(),
+  resources: new Map(),
+  problems: new Map(),
+};
+
+function emptyTable({ version }: RoutingTable): RoutingTable {
+  return { version, catalog: nowhere, services: new Map() };
 }
 
 /** What each caller sees now; made once for a caller and a moment. */
@@ -188,8 +259,10 @@ export class Sights {
     let known = this.#known.get(identity);
     const found = known?.get(profile);
     if (found?.world.table === world.table && found.world.inForce === world.inForce) return found.sight;
-    if (!known) this.#known.set(identity, (known = new Map()));
     const sight = new Sight(world, identity, scope, this.#onRefusal);
+    // A name that is none is not remembered: clients may make up any number of them.
+    if (profile !== undefined && !world.inForce.profiles.has(profile)) return sight;
+    if (!known) this.#known.set(identity, (known = new Map()));
     known.set(profile, { sight, world });
     return sight;
   }

@@ -1,6 +1,9 @@
 import type { Log } from '../model.ts';
 import { describeMisfit, type Misfit, type Source } from './document.ts';
-import { readPolicy, type PolicyDocument } from './policy-document.ts';
+import { readPolicy, readWorkspace, type PolicyDocument } from './policy-document.ts';
+import type { Profile } from './profiles/profile.ts';
+import { Profiles } from './profiles/profiles.ts';
+import type { WorkspaceDocument } from './profiles/schema.ts';
 import { Policy } from './rules/policy.ts';
 import { compileRules } from './rules/rule-set.ts';
 
@@ -8,18 +11,22 @@ import { compileRules } from './rules/rule-set.ts';
 export interface InForce {
   readonly policy: Policy;
   readonly document: PolicyDocument;
+  /** By name; those of workspaces are `<workspace>.<profile>`. */
+  readonly profiles: ReadonlyMap<string, Profile>;
   /** What was read to make it; undefined before anything was. */
   readonly place: string | undefined;
 }
 
 export interface CurrentPolicyOptions {
-  /** Nothing is allowed until a document was read. For sources that are known to exist. */
+  /** Nothing is allowed until a document was read: it is known to exist. */
   readonly required: boolean;
+  /** Nothing is allowed until it is known whether there is a document. */
+  readonly awaited?: boolean;
   readonly onChange: (now: InForce, before: InForce) => void;
   readonly log: Log;
 }
 
-const nothing: PolicyDocument = { mode: 'enforce', scopes: {}, rules: [] };
+const nothing: PolicyDocument = { mode: 'enforce', scopes: {}, rules: [], profiles: {}, workspaces: {} };
 const closed: PolicyDocument = {
   ...nothing,
   rules: [{ name: 'nothing is allowed before the policy was read', effect: 'deny' }],
@@ -31,13 +38,18 @@ const closed: PolicyDocument = {
  */
 export class CurrentPolicy {
   readonly #options: CurrentPolicyOptions;
+  #document: PolicyDocument;
+  #place: string | undefined;
+  #workspaces: ReadonlyMap<string, WorkspaceDocument> = new Map();
+  #profiles: Profiles | undefined;
   #inForce: InForce;
   #text: string | undefined;
   #refused: readonly Misfit[] = [];
 
   constructor(options: CurrentPolicyOptions) {
     this.#options = options;
-    this.#inForce = makeReady(options.required ? closed : nothing, undefined);
+    this.#document = options.required || options.awaited ? closed : nothing;
+    this.#inForce = this.#makeReady();
   }
 
   get inForce(): InForce {
@@ -61,16 +73,13 @@ export class CurrentPolicy {
       });
       return false;
     }
-    const before = this.#inForce;
     this.#text = source.text;
     this.#refused = [];
-    this.#inForce = makeReady(read.value, source.place);
-    this.#options.log.info('policy in force', {
-      place: source.place,
-      rules: read.value.rules.length,
-      mode: read.value.mode,
-    });
-    this.#options.onChange(this.#inForce, before);
+    this.#document = read.value;
+    this.#place = source.place;
+    const granted = Object.keys(read.value.workspaces);
+    this.#workspaces = new Map([...this.#workspaces].filter(([name]) => granted.includes(name)));
+    this.#change('policy in force', source.place);
     return true;
   }
 
@@ -79,16 +88,64 @@ export class CurrentPolicy {
    * says that there shall be none.
    */
   missing(place: string): void {
-    if (this.#inForce.policy.open) return;
-    this.#options.log.warn(
-      'the policy is gone from its place; the rules before stay. Write "rules: []" to end them',
-      {
+    const { log, required } = this.#options;
+    if (this.#place !== undefined) {
+      if (this.#inForce.policy.open) return;
+      log.warn('the policy is gone from its place; the rules before stay. Write "rules: []" to end them', {
         place,
-      },
-    );
+      });
+      return;
+    }
+    if (required || this.#document === nothing) return;
+    this.#document = nothing;
+    this.#change('there is no policy: whoever is let in may do all', place);
   }
-}
 
-function makeReady(document: PolicyDocument, place: string | undefined): InForce {
-  return { policy: new Policy(compileRules(document.rules, document.scopes)), document, place };
+  /** What a team says of its workspace; undefined where it says nothing any more. */
+  loadWorkspace(name: string, source: Source | undefined): void {
+    const { log } = this.#options;
+    if (!source) {
+      if (!this.#workspaces.has(name)) return;
+      this.#workspaces = new Map([...this.#workspaces].filter(([other]) => other !== name));
+      this.#change('a workspace is gone, and its profiles', name);
+      return;
+    }
+    const read = readWorkspace(source);
+    if (read.kind === 'wrong') {
+      log.error('a workspace is wrong and changes nothing; what it was before stays', {
+        workspace: name,
+        place: source.place,
+        errors: read.misfits.map(describeMisfit),
+      });
+      return;
+    }
+    this.#workspaces = new Map([...this.#workspaces, [name, read.value]]);
+    this.#change('workspace in force', source.place);
+  }
+
+  #change(message: string, place: string): void {
+    const before = this.#inForce;
+    this.#inForce = this.#makeReady();
+    this.#options.log.info(message, {
+      place,
+      rules: this.#document.rules.length,
+      mode: this.#document.mode,
+      profiles: this.#inForce.profiles.size,
+    });
+    this.#options.onChange(this.#inForce, before);
+  }
+
+  #makeReady(): InForce {
+    const { rules, scopes, profiles, workspaces } = this.#document;
+    this.#profiles = new Profiles(
+      { profiles, workspaces, scopes, documents: this.#workspaces },
+      this.#profiles,
+    );
+    return {
+      policy: new Policy(compileRules(rules, scopes)),
+      document: this.#document,
+      profiles: this.#profiles.byName,
+      place: this.#place,
+    };
+  }
 }

@@ -1,5 +1,11 @@
 import { z } from 'zod';
 import { readDocument, type ReadDocument, type Source } from './document.ts';
+import {
+  profilesSchema,
+  workspaceDocumentSchema,
+  workspacesSchema,
+  type WorkspaceDocument,
+} from './profiles/schema.ts';
 import { rulesSchema, scopeHierarchySchema } from './rules/schema.ts';
 
 /** Everything that `mcp-router/policy` or the policy file may say. */
@@ -9,6 +15,10 @@ export const policySchema = z.strictObject({
   /** Broader scopes and what they stand for. */
   scopes: scopeHierarchySchema.default({}),
   rules: rulesSchema.default([]),
+  /** Parts of the catalog with an endpoint of their own. */
+  profiles: profilesSchema,
+  /** Teams that define profiles themselves, within what is granted here. */
+  workspaces: workspacesSchema,
 });
 
 export type PolicyDocument = z.output<typeof policySchema>;
@@ -16,4 +26,9 @@ export type PolicyDocument = z.output<typeof policySchema>;
 /** @returns all errors at once, each with its place. */
 export function readPolicy(source: Source): ReadDocument<PolicyDocument> {
   return readDocument(policySchema, source);
+}
+
+/** What a team says of its workspace. @returns all errors at once, each with its place. */
+export function readWorkspace(source: Source): ReadDocument<WorkspaceDocument> {
+  return readDocument(workspaceDocumentSchema, source);
 }

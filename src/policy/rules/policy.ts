@@ -43,13 +43,13 @@ export class Policy {
   readonly #classes = new LRUCache<string, IdentityClass>({ max: MAX_CLASSES });
   readonly #classOf = new WeakMap<Identity, IdentityClass>();
 
-  constructor(rules: RuleSet) {
-    this.rules = rules;
-  }
-
   /** There are no rules: whoever is let in may do all. */
-  get open(): boolean {
-    return this.rules.rules.length === 0;
+  readonly open: boolean;
+
+  /** @param withoutRules what no rules mean: that all is allowed, or nothing */
+  constructor(rules: RuleSet, withoutRules: 'open' | 'closed' = 'open') {
+    this.rules = rules;
+    this.open = withoutRules === 'open' && rules.rules.length === 0;
   }
 
   decide(identity: Identity, access: Access): Decision {

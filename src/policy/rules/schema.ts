@@ -6,7 +6,7 @@ import { compileCondition, type Condition } from './condition.ts';
  * alternatives. Unknown fields are errors: a mistyped restriction must never fall away.
  */
 
-const words = (what: string) =>
+export const words = (what: string) =>
   z
     .union([z.string(), z.array(z.string())], `must be ${what}, or a list of them`)
     .transform((value, context): readonly string[] => {
@@ -21,7 +21,7 @@ const words = (what: string) =>
     });
 
 /** A single one counts as a list of one. */
-const oneOrMore = <Item extends z.ZodType>(item: Item) =>
+export const oneOrMore = <Item extends z.ZodType>(item: Item) =>
   z.preprocess((value) => (Array.isArray(value) ? value : [value]), z.array(item).min(1));
 
 /** Rules know tools and prompts by their canonical names, which have a dot. */

@@ -35,3 +35,17 @@ function equal(a: Meta, b: Meta): boolean {
   const keys = Object.keys(a);
   return keys.length === Object.keys(b).length && keys.every((key) => a[key] === b[key]);
 }
+
+const noTags: ReadonlySet<string> = new Set();
+const tagsOfRoute = new WeakMap<ServiceRoute, ReadonlySet<string>>();
+
+/** Consul tags that some instance of a service bears. */
+export function tagsOf(route: ServiceRoute | undefined): ReadonlySet<string> {
+  if (!route) return noTags;
+  let tags = tagsOfRoute.get(route);
+  if (!tags) {
+    tags = new Set([...route.instances.values()].flatMap((instance) => instance.tags));
+    tagsOfRoute.set(route, tags);
+  }
+  return tags;
+}
