@@ -10,6 +10,8 @@ import type {
 } from '../../model.ts';
 import { ownNames, type NamingRules } from './naming.ts';
 
+const kinds: readonly ItemKind[] = ['tools', 'prompts', 'resources', 'resourceTemplates'];
+
 export type Keep = (kind: ItemKind, entry: CatalogItem | CatalogResource) => boolean;
 
 /**
@@ -18,8 +20,7 @@ export type Keep = (kind: ItemKind, entry: CatalogItem | CatalogResource) => boo
  */
 export class ProfileCatalogs {
   readonly #naming: NamingRules;
-  readonly #services = new WeakMap<CatalogService, Map<string, CatalogService>>();
-  readonly #items = new WeakMap<CatalogItem, Map<string, CatalogItem>>();
+  readonly #parts = new WeakMap<CatalogService, Map<string, CatalogService>>();
 
   constructor(naming: NamingRules) {
     this.#naming = naming;
@@ -56,47 +57,36 @@ export class ProfileCatalogs {
     const prompts = service.prompts.filter((entry) => keep('prompts', entry));
     const resources = service.resources.filter((entry) => keep('resources', entry));
     const resourceTemplates = service.resourceTemplates.filter((entry) => keep('resourceTemplates', entry));
-    const entries = [...tools, ...prompts, ...resources, ...resourceTemplates];
-    const { length: all } = [
-      ...service.tools,
-      ...service.prompts,
-      ...service.resources,
-      ...service.resourceTemplates,
-    ];
-    if (entries.length === 0 && all > 0) return undefined;
+    const kept = new Set<unknown>([...tools, ...prompts, ...resources, ...resourceTemplates]);
+    if (kept.size === 0) return undefined;
+    const all = kinds.flatMap((kind): readonly unknown[] => service[kind]);
     const spelled = [
       ...tools.map((entry) => names.tools.get(entry) ?? ''),
       ...prompts.map((entry) => names.prompts.get(entry) ?? ''),
     ];
-    const whole = entries.length === all;
+    const whole = kept.size === all.length;
     if (whole && spelled.every((name) => name === '')) return service;
-    const known = this.#services.get(service) ?? new Map<string, CatalogService>();
-    this.#services.set(service, known);
-    const kept = new Set<unknown>(entries);
-    const mask = [...service.tools, ...service.prompts, ...service.resources, ...service.resourceTemplates]
-      .map((entry) => (kept.has(entry) ? '1' : '0'))
-      .join('');
-    const key = `${mask} ${spelled.join(' ')}`;
+    const known = this.#parts.get(service) ?? new Map<string, CatalogService>();
+    this.#parts.set(service, known);
+    const key = `${all.map((entry) => (kept.has(entry) ? 1 : 0)).join('')} ${spelled.join(' ')}`;
     const part = known.get(key) ?? {
       ...service,
       ...(!whole && { whole: service.whole ?? service }),
-      tools: tools.map((entry) => this.#named(entry, names.tools.get(entry))),
-      prompts: prompts.map((entry) => this.#named(entry, names.prompts.get(entry))),
+      tools: tools.map((entry) => named(entry, names.tools.get(entry))),
+      prompts: prompts.map((entry) => named(entry, names.prompts.get(entry))),
       resources,
       resourceTemplates,
     };
     known.set(key, part);
     return part;
   }
+}
 
-  #named<Item extends ListItem>(entry: CatalogItem<Item>, name: PublicName | undefined): CatalogItem<Item> {
-    if (name === undefined) return entry;
-    const known = this.#items.get(entry) ?? new Map<string, CatalogItem>();
-    this.#items.set(entry, known);
-    const named = (known.get(name) as CatalogItem<Item> | undefined) ?? { ...entry, own: name };
-    known.set(name, named);
-    return named;
-  }
+function named<Item extends ListItem>(
+  entry: CatalogItem<Item>,
+  name: PublicName | undefined,
+): CatalogItem<Item> {
+  return name === undefined ? entry : { ...entry, own: name };
 }
 
 /** By every name that is taken on a call: both public spellings, and the profile's own. */

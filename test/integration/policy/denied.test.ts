@@ -334,3 +334,52 @@ function withoutSession(answer: unknown): unknown {
   const { 'mcp-session-id': _, ...others } = headers;
   return { ...rest, headers: others };
 }
+
+describe('a URI that several services have', () => {
+  it('is of nobody else where its owner is hidden, and links of the others keep their own name', async () => {
+    const resources = ['x', 'y'].map((name) => ({ uri: `doc://${name}`, name }));
+    const start = (text: string): Promise<Backend> =>
+      startBackend({ capabilities: { tools: {}, resources: {} } }).then((backend) => {
+        backend.on['resources/list'] = ({ result }) => result({ resources });
+        backend.on['resources/templates/list'] = ({ result }) => result({ resourceTemplates: [] });
+        backend.on['resources/read'] = ({ result, message }) =>
+          result({ contents: [{ uri: message.params?.['uri'], text }] });
+        return backend;
+      });
+    const [first, second] = await Promise.all([start('of a'), start('of b')]);
+    writeFileSync(
+      join(folder, 'uris.yaml'),
+      `rules:
+  - { name: ann may all, effect: allow, who: { keys: ann } }
+  - { name: not y of b, effect: deny, what: { resources: 'mcp-router://b/doc://y' } }
+  - { name: bob, effect: allow, who: { keys: bob }, what: { services: b } }`,
+    );
+    const own = await startHandRouter({
+      keysFile: join(folder, 'keys.yaml'),
+      policyFile: join(folder, 'uris.yaml'),
+    });
+    own.register(registered('a', [['a', first.port]]), registered('b', [['b', second.port]]));
+    try {
+      const url = `${own.url}/mcp`;
+      await eventually(async () => {
+        const { text } = await stateless(ann, url, 'resources/list');
+        return text.includes('"doc://x"') && text.includes('mcp-router://b/doc://x');
+      });
+      const read = async (caller: Caller, uri: string) =>
+        (await stateless(caller, url, 'resources/read', { uri })).text;
+      expect(await read(ann, 'doc://x')).toContain('of a');
+      expect(await read(bob, 'doc://x')).toContain('UNKNOWN_RESOURCE');
+      const ofB = await read(bob, 'mcp-router://b/doc://x');
+      expect(ofB).toContain('of b');
+      expect(ofB).toContain('"uri":"mcp-router://b/doc://x"');
+      // On the endpoint of the service it has its own name, and the rules know it by the public one.
+      const direct = await stateless(bob, `${own.url}/services/b/mcp`, 'resources/read', { uri: 'doc://x' });
+      expect(direct.text).toContain('of b');
+      const denied = await stateless(bob, `${own.url}/services/b/mcp`, 'resources/read', { uri: 'doc://y' });
+      expect(only(denied).error?.data).toMatchObject({ code: 'UNKNOWN_RESOURCE' });
+    } finally {
+      await own.stop();
+      await Promise.all([first.stop(), second.stop()]);
+    }
+  });
+});

@@ -342,3 +342,37 @@ describe('Policy.view', () => {
     }
   });
 });
+
+describe('whether there may be something for a caller', () => {
+  it.each([
+    ['rules: []', true, true],
+    ['rules: [{ name: all, effect: allow }]', true, true],
+    ['rules: [{ name: none, effect: deny }, { name: all, effect: allow }]', false, false],
+    [
+      'rules: [{ name: not x, effect: deny, what: { services: x } }, { name: all, effect: allow }]',
+      false,
+      true,
+    ],
+    [
+      'rules: [{ name: not p, effect: deny, what: { profiles: p } }, { name: all, effect: allow }]',
+      false,
+      false,
+    ],
+    [
+      'rules: [{ name: not some, effect: deny, what: { tools: x.y } }, { name: all, effect: allow }]',
+      true,
+      true,
+    ],
+    [
+      'rules: [{ name: at times, effect: deny, when: meta.env == "x" }, { name: all, effect: allow }]',
+      true,
+      true,
+    ],
+    ['rules: [{ name: other, effect: allow, what: { profiles: q } }]', false, false],
+    ['rules: [{ name: other, effect: allow, who: { groups: ops } }]', false, false],
+    ['rules: [{ name: other, effect: allow, what: { services: z } }]', false, true],
+  ])('%s: of service x %s, through profile p %s', (text, ofService, throughProfile) => {
+    expect(policy(text).mayAllow(dev, 'x', 'p')).toBe(ofService);
+    expect(policy(text).mayUse(dev, 'p')).toBe(throughProfile);
+  });
+});
