@@ -9,6 +9,7 @@ import { ApiKeys, readApiKeys } from './policy/inbound/api-keys.ts';
 import { Authenticator } from './policy/inbound/authenticator.ts';
 import { Issuer, type IntrospectionOptions, type IssuerOptions } from './policy/inbound/issuer.ts';
 import { TokenVerifier } from './policy/inbound/token-verifier.ts';
+import type { KvDocuments } from './kv-documents.ts';
 import { fileSource, type DocumentSource } from './policy/watched-file.ts';
 import { WorkspaceSources } from './policy/workspace-sources.ts';
 
@@ -23,8 +24,8 @@ export interface Access {
 
 export interface AccessParts {
   readonly log: Log;
-  /** A key of Consul's KV as a source, where KV is watched. */
-  readonly kv: ((key: string) => DocumentSource) | undefined;
+  /** Where KV is watched. */
+  readonly kv: Pick<KvDocuments, 'source'> | undefined;
   readonly onPolicy: (now: InForce, before: InForce) => void;
   /** Some credential exchanges tokens, so they have to be kept as long as they are known. */
   readonly keepTokens: boolean;
@@ -62,13 +63,14 @@ export function createAccess(settings: Settings, parts: AccessParts): Access {
   const stops: (() => void)[] = [];
   let started = false;
   const workspaces = new WorkspaceSources(
-    (name, file) => sourceOf(file, WORKSPACES_PATH + name, parts),
+    (name, file) => sourceOf(file, WORKSPACES_PATH + name, parts, WORKSPACES_PATH),
     (name, source) => policy.loadWorkspace(name, source),
   );
   stops.push(() => workspaces.follow({}));
   const policy = new CurrentPolicy({
     required: settings.policyRequired || settings.policyFile !== undefined,
     awaited: parts.kv !== undefined,
+    proofs: methods.some((method) => method !== 'none'),
     // What is read at the start is no change.
     onChange: (now, before) => {
       workspaces.follow(now.document.workspaces);
@@ -77,7 +79,13 @@ export function createAccess(settings: Settings, parts: AccessParts): Access {
     log,
   });
   const rules = sourceOf(settings.policyFile, POLICY_KEY, parts);
-  if (rules) stops.push(rules.watch((source) => takePolicy(policy, source, rules.place)));
+  if (rules) {
+    const stop = rules.watch(
+      (source) => takePolicy(policy, source, rules.place),
+      () => policy.unreadable(rules.place),
+    );
+    stops.push(stop);
+  }
   if (settings.policyFile !== undefined) mustBeRight(policy, settings.policyFile);
 
   const keys = methods.includes('key') ? new ApiKeys(wallClock) : undefined;
@@ -114,8 +122,13 @@ export function createAccess(settings: Settings, parts: AccessParts): Access {
   };
 }
 
-function sourceOf(file: string | undefined, key: string, parts: AccessParts): DocumentSource | undefined {
-  return file === undefined ? parts.kv?.(key) : fileSource(file);
+function sourceOf(
+  file: string | undefined,
+  key: string,
+  { kv }: AccessParts,
+  folder?: string,
+): DocumentSource | undefined {
+  return file === undefined ? kv?.source(key, folder) : fileSource(file);
 }
 
 function takePolicy(policy: CurrentPolicy, source: Source | undefined, place: string): void {

@@ -47,6 +47,7 @@ import type {
   RegistrySnapshot,
   VersionWeights,
 } from './model.ts';
+import { KvDocuments, textWatch, type OpenKv } from './kv-documents.ts';
 import { Metrics } from './observability/metrics.ts';
 import { Reconciler } from './reconciler.ts';
 import { errorResponse } from './relay/envelope.ts';
@@ -76,6 +77,8 @@ export interface RouterParts {
   ) => RegistryPort;
   /** Without it versions have no weights of their own. */
   readonly rollouts?: (onChange: () => void, onError: (reason: DoubtReason) => void) => RolloutsPort;
+  /** Where rules, keys and workspaces are that stand in no file. */
+  readonly kv?: OpenKv;
   /** Where the router is; without it, or where it gives undefined, no instance is nearer than another. */
   readonly home?: (signal: AbortSignal) => Promise<Layout['home'] | undefined>;
 }
@@ -88,8 +91,8 @@ export function consulRegistry(settings: Settings, client: ConsulClient, log: Lo
       datacenters: settings.datacenters,
       tag: settings.tag,
       waitMs: settings.consulWait,
-      // One is for the rollouts.
-      maxQueries: settings.consulMaxQueries - 1,
+      // Some are for keys of KV: rollouts, rules, API keys, workspaces.
+      maxQueries: settings.consulMaxQueries - 4,
       holdMs: settings.consulHold,
       onSnapshot,
       onError,
@@ -110,6 +113,22 @@ export function consulRollouts(
       client,
       path: ROLLOUTS_PATH,
       parse: parseRollout,
+      waitMs: settings.consulWait,
+      holdMs: settings.consulHold,
+      onChange,
+      onError,
+      log,
+      now: () => performance.now(),
+      random: Math.random,
+    });
+}
+
+/** Documents from Consul KV. */
+export function consulKv(settings: Settings, client: ConsulClient, log: Log): NonNullable<RouterParts['kv']> {
+  return (path, onChange, onError) =>
+    textWatch({
+      client,
+      path,
       waitMs: settings.consulWait,
       holdMs: settings.consulHold,
       onChange,
@@ -283,9 +302,10 @@ export async function startRouter(settings: Settings, parts: RouterParts): Promi
 
   // Who may call, and what.
   let data: HostPort = settings.listen;
+  const kv = parts.kv && new KvDocuments(parts.kv, (reason) => metrics.consulError(reason));
   const access = createAccess(settings, {
     log,
-    kv: undefined,
+    kv,
     onPolicy: () => {
       for (const session of sessions.all()) session.rulesChanged();
       notices.changed();
@@ -408,7 +428,7 @@ export async function startRouter(settings: Settings, parts: RouterParts): Promi
     callsRunning: () => deadlines.size,
     storeUp: () => new Map([[settings.store.kind, settings.store.kind === 'memory' || store.shared ? 1 : 0]]),
     callsWaiting: () => waiting.size,
-    consulQueries: () => registry.status().queries + (rollouts ? 1 : 0),
+    consulQueries: () => registry.status().queries + (rollouts ? 1 : 0) + (kv?.queries ?? 0),
     consulAgeSeconds: () =>
       new Map(registry.status().datacenters.map((dc) => [dc.name, (dc.lastContactMs ?? Number.NaN) / 1000])),
     consulUp: () =>
@@ -440,7 +460,7 @@ export async function startRouter(settings: Settings, parts: RouterParts): Promi
     adminApp(
       {
         version,
-        ready: () => readiness(registry.status(), draining, reconciler.table.version),
+        ready: () => readiness(registry.status(), access.policy.waiting, draining, reconciler.table.version),
         metrics: async () => ({ contentType: metrics.contentType, text: await metrics.page() }),
         catalog: () => catalogView(moment()),
         services: () => servicesView(moment()),
@@ -546,15 +566,22 @@ function refusalFields({ identity, kind, name, service, profile, decision, rule 
 
 function readiness(
   registry: RegistryStatus,
+  waiting: boolean,
   draining: boolean,
   tableVersion: number,
 ): { ready: boolean; body: Record<string, unknown> } {
   const stale = registry.datacenters.filter((dc) => dc.doubt !== undefined);
-  const ready = registry.synced && !draining;
+  const ready = registry.synced && !waiting && !draining;
   return {
     ready,
     body: {
-      status: draining ? 'draining' : registry.synced ? 'ready' : 'waiting for the first answers of Consul',
+      status: draining
+        ? 'draining'
+        : ready
+          ? 'ready'
+          : registry.synced
+            ? 'waiting for the rules'
+            : 'waiting for the first answers of Consul',
       table: tableVersion,
       ...(stale.length > 0 && { stale: Object.fromEntries(stale.map((dc) => [dc.name, dc.doubt])) }),
     },

@@ -22,6 +22,8 @@ export interface CurrentPolicyOptions {
   readonly required: boolean;
   /** Nothing is allowed until it is known whether there is a document. */
   readonly awaited?: boolean;
+  /** Callers prove who they are: then rules that cannot be read are missed. */
+  readonly proofs?: boolean;
   readonly onChange: (now: InForce, before: InForce) => void;
   readonly log: Log;
 }
@@ -45,6 +47,7 @@ export class CurrentPolicy {
   #inForce: InForce;
   #text: string | undefined;
   #refused: readonly Misfit[] = [];
+  #unreadable = false;
 
   constructor(options: CurrentPolicyOptions) {
     this.#options = options;
@@ -96,9 +99,34 @@ export class CurrentPolicy {
       });
       return;
     }
+    this.#unreadable = false;
     if (required || this.#document === nothing) return;
     this.#document = nothing;
     this.#change('there is no policy: whoever is let in may do all', place);
+  }
+
+  /** It is not known yet what is allowed. */
+  get waiting(): boolean {
+    return this.#document === closed && !this.#unreadable;
+  }
+
+  /**
+   * Whoever keeps the document does not let the router read it. What is in force stays. Before anything is: where callers prove who they are, there may well be
+   * rules for them, so nothing is allowed until they can be read; where nobody does, there is nothing to be about.
+   */
+  unreadable(place: string): void {
+    if (!this.waiting) return;
+    this.#unreadable = true;
+    const { log, required, proofs } = this.#options;
+    if (!required && proofs !== true) {
+      this.#document = nothing;
+      this.#change('the policy may not be read, and is taken for none', place);
+      return;
+    }
+    log.error(
+      'the policy may not be read, so nothing is allowed. Let the token read the key, or set MCP_ROUTER_POLICY_FILE',
+      { place },
+    );
   }
 
   /** What a team says of its workspace; undefined where it says nothing any more. */

@@ -7,11 +7,14 @@ export interface DocumentSource {
   readonly place: string;
   /**
    * Calls `onText` with the text now, where it can be had now, and whenever it changed; with undefined where there is
-   * none.
+   * none. `onUnreadable` where nobody can say whether there is one.
    * @returns ends the watch
    */
-  watch(onText: (source: Source | undefined) => void): () => void;
+  watch(onText: (source: Source | undefined) => void, onUnreadable?: Unreadable): () => void;
 }
+
+/** `refused`: whoever keeps the document does not let the router read it. */
+export type Unreadable = (reason: 'refused') => void;
 
 /**
  * The text is read again and again: files of a mounted secret or config map are swapped behind a link, which no

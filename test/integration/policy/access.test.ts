@@ -9,6 +9,7 @@ import { resolveSettings } from '../../../src/config/resolve.ts';
 import type { Settings } from '../../../src/config/settings.ts';
 import type { Source } from '../../../src/policy/document.ts';
 import { newApiKey } from '../../../src/policy/inbound/api-keys.ts';
+import type { KvDocuments } from '../../../src/kv-documents.ts';
 import type { DocumentSource } from '../../../src/policy/watched-file.ts';
 import { introspector, startAuthorizationServer } from '../../support/authorization-server.ts';
 import { eventually } from '../../support/eventually.ts';
@@ -38,7 +39,7 @@ function file(name: string, text: string): string {
   return path;
 }
 
-function create(environment: Record<string, string>, kv?: (key: string) => DocumentSource): Access {
+function create(environment: Record<string, string>, kv?: Pick<KvDocuments, 'source'>): Access {
   access = createAccess(settingsOf(environment), {
     log: recordingLog(),
     kv,
@@ -136,8 +137,13 @@ describe('createAccess', () => {
 
   it('takes rules and keys from KV where no file is named, and keeps them when the key is lost', () => {
     const kv = new FakeKv();
-    const { policy, authenticator } = create({ MCP_ROUTER_AUTH: 'none,key' }, kv.source);
+    const { policy, authenticator } = create({ MCP_ROUTER_AUTH: 'none,key' }, kv);
     expect(kv.watched).toEqual([POLICY_KEY, KEYS_KEY]);
+    // Nobody knows yet whether there are rules.
+    expect(policy.inForce.policy.decide(anonymous, call).kind).toBe('deny');
+    expect(policy.waiting).toBe(true);
+    kv.write(POLICY_KEY, undefined);
+    expect(policy.waiting).toBe(false);
     expect(policy.inForce.policy.decide(anonymous, call).kind).toBe('allow');
     const { key, sha256 } = newApiKey();
     kv.write(KEYS_KEY, `keys: [{ name: one, sha256: ${sha256} }]`);
@@ -153,7 +159,7 @@ describe('createAccess', () => {
 
   it('allows nothing before the rules were read where they are required', () => {
     const kv = new FakeKv();
-    const { policy } = create({ MCP_ROUTER_POLICY_REQUIRED: 'true' }, kv.source);
+    const { policy } = create({ MCP_ROUTER_POLICY_REQUIRED: 'true' }, kv);
     expect(policy.inForce.policy.decide(anonymous, call).kind).toBe('deny');
     kv.write(POLICY_KEY, undefined);
     expect(policy.inForce.policy.decide(anonymous, call).kind).toBe('deny');
