@@ -20,7 +20,8 @@ export function serveCommand(): Command {
     )
     .addHelpText(
       'after',
-      '\nEndpoints: /mcp (everything), /services/<service>/mcp (one service) on the data plane;' +
+      '\nEndpoints: /mcp (everything), /profiles/<profile>/mcp (a part of it), /services/<service>/mcp (one service)' +
+        '\non the data plane;' +
         '\n/healthz, /readyz, /metrics, /api/v1/services on the admin plane.' +
         '\nSIGTERM or SIGINT drains and exits; a second one exits at once.',
     );

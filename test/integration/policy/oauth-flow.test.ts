@@ -1,91 +1,51 @@
-import { createServer, type Server } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import {
+  Client as ModernClient,
+  StreamableHTTPClientTransport as ModernHttp,
+} from '@modelcontextprotocol/client';
 import { Client } from '@modelcontextprotocol/sdk/client/index.js';
 import { UnauthorizedError, type OAuthClientProvider } from '@modelcontextprotocol/sdk/client/auth.js';
 import { StreamableHTTPClientTransport } from '@modelcontextprotocol/sdk/client/streamableHttp.js';
-import { McpServer } from '@modelcontextprotocol/sdk/server/mcp.js';
-import { StreamableHTTPServerTransport } from '@modelcontextprotocol/sdk/server/streamableHttp.js';
 import type { OAuthTokens } from '@modelcontextprotocol/sdk/shared/auth.js';
 import { afterEach, describe, expect, it } from 'vitest';
-import type { RouterError } from '../../../src/errors.ts';
-import type { Identity } from '../../../src/model.ts';
-import { Authenticator } from '../../../src/policy/inbound/authenticator.ts';
-import { Issuer } from '../../../src/policy/inbound/issuer.ts';
-import { metadataPath } from '../../../src/policy/inbound/resource.ts';
-import { TokenVerifier } from '../../../src/policy/inbound/token-verifier.ts';
-import { scopeTest } from '../../../src/policy/rules/scopes.ts';
 import { startAuthorizationServer, type AuthorizationServer } from '../../support/authorization-server.ts';
+import { startBackend, type Backend } from '../../support/backend.ts';
+import { eventually } from '../../support/eventually.ts';
+import { registered, startHandRouter, type HandRouter } from '../../support/router.ts';
 
-/** The part of the edge that this is about, before a server of the SDK. */
+/** A router whose callers have tokens of an authorization server, and whose tools need scopes. */
 interface Resource {
+  readonly router: HandRouter;
   readonly url: string;
-  readonly seen: Identity[];
-  /** What calls of the tool need from now on. */
-  needs: readonly string[];
-  stop(): Promise<void>;
 }
 
-async function startResource(issuer: string, requiredScopes: readonly string[]): Promise<Resource> {
-  const seen: Identity[] = [];
-  const resource = { seen, needs: [] as readonly string[] };
-  let authenticator: Authenticator | undefined;
-  let publicUrl = '';
-  const hasScopes = scopeTest();
-  const server: Server = createServer((request, response) => {
-    void (async () => {
-      const path = (request.url ?? '').split('?')[0] ?? '';
-      const described = metadataPath(publicUrl, path);
-      if (described !== undefined) {
-        response.setHeader('content-type', 'application/json');
-        response.end(JSON.stringify(authenticator?.resourceMetadata(described)));
-        return;
-      }
-      try {
-        const identity = await authenticator?.authenticate(request, path);
-        if (!identity || !authenticator) throw new Error('not ready');
-        let text = '';
-        for await (const chunk of request) text += String(chunk);
-        const message = JSON.parse(text === '' ? 'null' : text) as { method?: string } | null;
-        if (message?.method === 'tools/call' && !hasScopes(identity.scopes, resource.needs)) {
-          throw authenticator.stepUp(path, resource.needs);
-        }
-        seen.push(identity);
-        const mcp = new McpServer({ name: 'behind', version: '1' });
-        mcp.registerTool('hello', {}, () => ({ content: [{ type: 'text', text: identity.subject }] }));
-        const transport = new StreamableHTTPServerTransport({ enableJsonResponse: true });
-        await mcp.connect(transport);
-        await transport.handleRequest(request, response, message ?? undefined);
-      } catch (error) {
-        const refused = error as RouterError;
-        response.writeHead(refused.httpStatus(), { ...refused.headers, 'content-type': 'application/json' });
-        response.end(JSON.stringify({ jsonrpc: '2.0', id: null, error: refused.toRpc() }));
-      }
-    })();
+const policy = `rules:
+  - { name: reading, effect: allow, what: { tools: one.echo } }
+  - { name: writing, effect: allow, what: { tools: one.write }, scopes: [mcp:write] }
+`;
+
+async function startResource(
+  issuer: string,
+  requiredScopes: readonly string[],
+  backend: Backend,
+): Promise<Resource> {
+  const folder = mkdtempSync(join(tmpdir(), 'oauth-'));
+  cleanUp.push(async () => rmSync(folder, { recursive: true, force: true }));
+  writeFileSync(join(folder, 'policy.yaml'), policy);
+  const router = await startHandRouter({
+    issuers: issuer,
+    requiredScopes: requiredScopes.join(),
+    policyFile: join(folder, 'policy.yaml'),
   });
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  publicUrl = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
-  const tokens = new TokenVerifier({
-    issuers: [new Issuer({ issuer, audiences: [], groupsClaim: 'groups' }, 0, Date.now)],
-    keepTokens: false,
-    wallClock: Date.now,
-  });
-  authenticator = new Authenticator({
-    anonymous: false,
-    tokens,
-    keys: undefined,
-    certificates: false,
-    publicUrl,
-    authorizationServers: [issuer],
-    requiredScopes,
-    hasScopes,
-  });
-  return Object.assign(resource, {
-    url: `${publicUrl}/mcp`,
-    async stop() {
-      server.closeAllConnections();
-      await new Promise((resolve) => server.close(resolve));
-    },
-  });
+  router.register(registered('one', [['a', backend.port]]));
+  await eventually(() =>
+    router.logs.some(
+      ({ message, fields }) => message === 'table changed' && JSON.stringify(fields).includes('one.echo'),
+    ),
+  );
+  return { router, url: `${router.url}/mcp` };
 }
 
 /** What a desktop client does: registers itself, opens a browser, keeps its tokens. */
@@ -166,12 +126,15 @@ afterEach(async () => {
 
 async function setUp(
   requiredScopes: readonly string[],
-): Promise<{ server: AuthorizationServer; resource: Resource }> {
-  const server = await startAuthorizationServer();
-  cleanUp.push(() => server.stop());
-  const resource = await startResource(server.issuer, requiredScopes);
-  cleanUp.push(() => resource.stop());
-  return { server, resource };
+): Promise<{ server: AuthorizationServer; resource: Resource; backend: Backend }> {
+  const [server, backend] = await Promise.all([startAuthorizationServer(), startBackend()]);
+  cleanUp.push(
+    () => server.stop(),
+    () => backend.stop(),
+  );
+  const resource = await startResource(server.issuer, requiredScopes, backend);
+  cleanUp.push(() => resource.router.stop());
+  return { server, resource, backend };
 }
 
 async function connect(resource: Resource, provider: Desktop): Promise<Client> {
@@ -186,36 +149,49 @@ async function connect(resource: Resource, provider: Desktop): Promise<Client> {
   return client;
 }
 
+const text = (result: unknown): string => JSON.stringify(result);
+
 describe('a client of the SDK', () => {
-  it('finds the authorization server by the challenge alone, logs in, and is who it logged in as', async () => {
-    const { resource, server } = await setUp(['mcp:use']);
+  it('finds the authorization server by the challenge alone, logs in, lists and calls', async () => {
+    const { resource, backend } = await setUp(['mcp:use']);
     const provider = new Desktop();
     const client = await connect(resource, provider);
     expect(provider.scopesAsked).toEqual(['mcp:use']);
-    const result = await client.callTool({ name: 'hello' });
-    expect(result.content).toEqual([{ type: 'text', text: 'ann' }]);
-    expect(resource.seen.at(-1)).toMatchObject({
-      subject: 'ann',
-      issuer: server.issuer,
-      scopes: ['mcp:use'],
-      groups: ['dev'],
-      client: provider.clientInformation()?.client_id,
-    });
-    expect(new Set(resource.seen.map(({ digest }) => digest)).size).toBe(1);
+    expect((await client.listTools()).tools.map(({ name }) => name)).toEqual(['one__echo', 'one__write']);
+    expect(text(await client.callTool({ name: 'one__echo' }))).toContain(`echo by ${backend.port}`);
   });
 
-  it('steps up by one challenge that names all scopes', async () => {
-    const { resource } = await setUp(['mcp:use']);
+  it('steps up by one challenge that names all scopes, and goes on in its session', async () => {
+    const { resource, backend } = await setUp(['mcp:use']);
     // One that registers itself is registered for the scopes of its first challenge only.
     const provider = new Desktop('desktop');
     const client = await connect(resource, provider);
-    resource.needs = ['mcp:write'];
-    await expect(client.callTool({ name: 'hello' })).rejects.toThrow(UnauthorizedError);
-    expect(provider.scopesAsked.at(-1)?.split(' ').toSorted()).toEqual(['mcp:use', 'mcp:write']);
     const transport = client.transport as unknown as StreamableHTTPClientTransport;
+    const session = transport.sessionId;
+    await expect(client.callTool({ name: 'one__write' })).rejects.toThrow(UnauthorizedError);
+    expect(backend.count('tools/call')).toBe(0);
+    expect(provider.scopesAsked.at(-1)?.split(' ').toSorted()).toEqual(['mcp:use', 'mcp:write']);
     await transport.finishAuth(provider.code ?? '');
-    const result = await client.callTool({ name: 'hello' });
-    expect(result.content).toEqual([{ type: 'text', text: 'ann' }]);
-    expect(resource.seen.at(-1)?.scopes.toSorted()).toEqual(['mcp:use', 'mcp:write']);
+    expect(text(await client.callTool({ name: 'one__write' }))).toContain(`write by ${backend.port}`);
+    expect(transport.sessionId).toBe(session);
+  });
+
+  it('of the stateless era logs in and calls as well', async () => {
+    const { resource, backend } = await setUp(['mcp:use']);
+    const provider = new Desktop('desktop');
+    // The token is the same for both eras; this client brings it along.
+    await connect(resource, provider);
+    const client = new ModernClient(
+      { name: 'modern', version: '1' },
+      { versionNegotiation: { mode: { pin: '2026-07-28' } } },
+    );
+    const token = provider.tokens()?.access_token ?? '';
+    await client.connect(
+      new ModernHttp(new URL(resource.url), {
+        requestInit: { headers: { authorization: `Bearer ${token}` } },
+      }),
+    );
+    cleanUp.push(() => client.close());
+    expect(text(await client.callTool({ name: 'one__echo' }))).toContain(`echo by ${backend.port}`);
   });
 });
