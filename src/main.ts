@@ -470,8 +470,12 @@ export async function startRouter(settings: Settings, parts: RouterParts): Promi
       { token: settings.adminToken },
     ),
   );
-  data = await listen(dataServer, settings.listen, 'MCP_ROUTER_LISTEN');
-  const admin = await listen(adminServer, settings.adminListen, 'MCP_ROUTER_ADMIN_LISTEN');
+  const [dataAt, admin] = await listenOnBoth(settings, dataServer, adminServer).catch((error: unknown) => {
+    // It watches already; nothing else does.
+    access.stop();
+    throw error;
+  });
+  data = dataAt;
   const sweeper = setInterval(() => {
     sessions.sweep();
     pool.sweep();
@@ -525,6 +529,17 @@ function healthRules(settings: Settings): HealthRules {
     maxMs: settings.ejectMaxTime,
     slowStartMs: settings.slowStart,
   };
+}
+
+/** @throws {RouterError} WRONG_SETTINGS where one of the addresses can't be listened on; then neither is. */
+async function listenOnBoth(settings: Settings, data: Server, admin: Server): Promise<[HostPort, HostPort]> {
+  const at = await listen(data, settings.listen, 'MCP_ROUTER_LISTEN');
+  try {
+    return [at, await listen(admin, settings.adminListen, 'MCP_ROUTER_ADMIN_LISTEN')];
+  } catch (error) {
+    data.close();
+    throw error;
+  }
 }
 
 /** @throws {RouterError} WRONG_SETTINGS where the address can't be listened on. */
