@@ -45,6 +45,10 @@ const rooms: Record<string, { rooms: string[]; packages: string[] }> = {
   },
   observability: { rooms: [], packages: ['winston', 'prom-client', 'node:*'] },
   admin: { rooms: [], packages: ['express', 'node:http', 'node:crypto'] },
+  shaping: {
+    rooms: [],
+    packages: ['zod', '@orama/stemmers/*', '@jmespath-community/jmespath', '@toon-format/toon'],
+  },
   sidecar: { rooms: ['relay', 'upstream'], packages: ['node:*', 'node:timers/promises'] },
 };
 
