@@ -33,16 +33,16 @@ async function held(work: () => Promise<void>): Promise<{ tookMs: number; longes
   const began = performance.now();
   let longest = 0;
   let last = began;
-  let running = true;
+  const state = { running: true };
   const beat = (async () => {
-    while (running) {
+    while (state.running) {
       await turn();
       longest = Math.max(longest, performance.now() - last);
       last = performance.now();
     }
   })();
   await work();
-  running = false;
+  state.running = false;
   await beat;
   return { tookMs: performance.now() - began, longestMs: longest };
 }
