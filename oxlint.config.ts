@@ -47,7 +47,13 @@ const rooms: Record<string, { rooms: string[]; packages: string[] }> = {
   admin: { rooms: [], packages: ['express', 'node:http', 'node:crypto'] },
   shaping: {
     rooms: [],
-    packages: ['zod', '@orama/stemmers/*', '@jmespath-community/jmespath', '@toon-format/toon'],
+    packages: [
+      'zod',
+      '@orama/stemmers/*',
+      '@cfworker/json-schema',
+      '@jmespath-community/jmespath',
+      '@toon-format/toon',
+    ],
   },
   sidecar: { rooms: ['relay', 'upstream'], packages: ['node:*', 'node:timers/promises'] },
 };
