@@ -19,6 +19,7 @@ function settingsPage(): string {
     listen: 'Where it listens',
     access: 'Who may call, and what',
     catalog: 'Catalog and probes',
+    tools: 'What models read',
     calls: 'Calls and sessions',
     limits: 'Limits',
     operation: 'Operation',

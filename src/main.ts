@@ -1,6 +1,7 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { createAccess } from './access.ts';
 import type { AddressInfo } from 'node:net';
+import { setImmediate } from 'node:timers/promises';
 import { adminApp } from './admin/admin-api.ts';
 import {
   allProblems,
@@ -28,6 +29,7 @@ import { HeldElsewhere } from './gateway/held-elsewhere.ts';
 import { KeyRing } from './gateway/key-ring.ts';
 import { ListBytes } from './gateway/list-bytes.ts';
 import { Notices } from './gateway/notices.ts';
+import { OwnTools } from './gateway/own-tools.ts';
 import { answerMetadata } from './gateway/protected-resource.ts';
 import { notFound } from './gateway/scope.ts';
 import type { Place } from './gateway/resource-watches.ts';
@@ -37,6 +39,8 @@ import { SharedStreams } from './gateway/shared-streams.ts';
 import { Sights, type Refusal, type World } from './gateway/sight.ts';
 import { SseClients } from './gateway/sse-clients.ts';
 import { Subscriptions } from './gateway/subscriptions.ts';
+import { ToolSearch } from './gateway/tool-search.ts';
+import { ToolViews } from './gateway/tool-views.ts';
 import { WaitingRoom } from './gateway/waiting-room.ts';
 import type {
   DoubtReason,
@@ -56,6 +60,7 @@ import { placeByKey } from './routing/pick.ts';
 import { standings } from './routing/standing.ts';
 import { versionProblems } from './routing/version-problems.ts';
 import { openStore } from './store/open-store.ts';
+import { toolRules } from './tool-rules.ts';
 import { tableDifference } from './table-difference.ts';
 import { Connections } from './upstream/connections.ts';
 import { Prober } from './upstream/prober.ts';
@@ -281,6 +286,7 @@ export async function startRouter(settings: Settings, parts: RouterParts): Promi
       subscriptions.check(instances);
       connections.retain([...instances.values()].map((instance) => instance.endpoint));
       notices.changed();
+      toolSearch.follow(next.catalog);
       metrics.tableSwapped();
       log.info('table changed', tableDifference(next, previous));
     },
@@ -360,7 +366,9 @@ export async function startRouter(settings: Settings, parts: RouterParts): Promi
     keepAliveMs: settings.keepAlive,
     max: settings.maxSessions,
   });
-  const notices = new Notices(() => [...sessions.all(), ...subscriptions.all()], world);
+  const toolViews = new ToolViews(toolRules(settings), () => toolSearch.warm());
+  const toolSearch = new ToolSearch({ clock: now, pause: () => setImmediate() });
+  const notices = new Notices(() => [...sessions.all(), ...subscriptions.all()], world, toolViews);
   const deadlines = new Deadlines(now);
   const budget = new RetryBudget(settings.retryBudget, now);
   const drains = new Drains(settings.drainTimeout, now);
@@ -404,6 +412,8 @@ export async function startRouter(settings: Settings, parts: RouterParts): Promi
       },
     },
     lists: { lists: new ListBytes(), pageSize: settings.pageSize },
+    toolViews,
+    ownTools: new OwnTools(toolSearch),
     origins,
     authenticate: (request, path) => access.authenticator.authenticate(request, path),
     defaultNames: settings.names,

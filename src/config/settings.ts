@@ -33,7 +33,7 @@ export interface Setting<Schema extends z.ZodType = z.ZodType> {
   shown?(value: unknown): string;
   /** May change while running (SIGHUP, Consul KV); others need a restart. */
   readonly live?: true;
-  readonly group: 'consul' | 'listen' | 'access' | 'catalog' | 'calls' | 'limits' | 'operation';
+  readonly group: 'consul' | 'listen' | 'access' | 'catalog' | 'tools' | 'calls' | 'limits' | 'operation';
 }
 
 /** Keeps the exact type: whether there is a default decides whether the value can be undefined. */
@@ -382,6 +382,71 @@ export const settings = {
     flag: 'unhealthy-grace',
     default: '30s',
     doc: 'How long the tools of a service without a healthy instance stay listed.',
+  }),
+
+  tools: setting({
+    group: 'tools',
+    schema: z.enum(['full', 'filtered', 'search', 'auto']),
+    env: 'MCP_ROUTER_TOOLS',
+    flag: 'tools',
+    default: 'auto',
+    doc: 'How much tool lists show where a request has no ?tools=: `full`; `filtered`, a fixed part; `search`, find_tools and call_tool instead of the list; `auto`, search for long lists and full for short ones.',
+  }),
+  toolsAutoTokens: setting({
+    group: 'tools',
+    schema: integer(0, 100_000_000),
+    env: 'MCP_ROUTER_TOOLS_AUTO_TOKENS',
+    flag: 'tools-auto-tokens',
+    default: '10000',
+    doc: 'With `auto`, lists of more estimated tokens are searched instead.',
+  }),
+  toolsFiltered: setting({
+    group: 'tools',
+    schema: list(),
+    env: 'MCP_ROUTER_TOOLS_FILTERED',
+    flag: 'tools-filtered',
+    default: '',
+    doc: 'What `filtered` lists: globs over canonical names, such as github.search_*; empty: everything. It hides and does not forbid.',
+  }),
+  toolsPinned: setting({
+    group: 'tools',
+    schema: list(),
+    env: 'MCP_ROUTER_TOOLS_PINNED',
+    flag: 'tools-pinned',
+    default: '',
+    doc: 'Tools that `search` lists beside its own: globs over canonical names.',
+  }),
+  callReadTool: setting({
+    group: 'tools',
+    schema: boolean(),
+    env: 'MCP_ROUTER_CALL_READ_TOOL',
+    flag: 'call-read-tool',
+    default: 'false',
+    doc: 'List call_read_tool beside call_tool: clients may let it run without asking, it calls nothing but tools that only read.',
+  }),
+  activateTools: setting({
+    group: 'tools',
+    schema: boolean(),
+    env: 'MCP_ROUTER_ACTIVATE_TOOLS',
+    flag: 'activate-tools',
+    default: 'false',
+    doc: 'Tools that find_tools finds are listed in that session from then on (list_changed tells its client). Only sessions can have that; up to 30 tools.',
+  }),
+  slim: setting({
+    group: 'tools',
+    schema: z.enum(['loss-free', 'off']),
+    env: 'MCP_ROUTER_SLIM',
+    flag: 'slim',
+    default: 'loss-free',
+    doc: 'Lists without what says nothing in a definition: white space, $comment, titles that repeat a name, unused $defs. `off` lists definitions byte for byte.',
+  }),
+  maxDescription: setting({
+    group: 'tools',
+    schema: integer(0, 100_000),
+    env: 'MCP_ROUTER_MAX_DESCRIPTION',
+    flag: 'max-description',
+    default: '0',
+    doc: 'Longer descriptions of tools and arguments are cut in lists, which saves the most and costs accuracy. 0: never.',
   }),
 
   connectTimeout: setting({

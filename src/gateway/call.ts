@@ -60,6 +60,8 @@ export interface Destination {
   readonly name?: string;
   /** Arguments that have to be mirrored into headers where the client did not. */
   readonly mirrored?: readonly ParamHeader[];
+  /** It was named inside a call of `call_tool`: the client knows nothing of arguments to mirror. */
+  readonly indirect?: true;
   /** What the client was asked for, as members of `params`. */
   readonly inputs?: readonly Member[];
   /** Executing it twice does no harm: it only reads, or it is idempotent. */

@@ -1,4 +1,5 @@
 import type {
+  CanonicalName,
   CatalogService,
   Identity,
   InstanceId,
@@ -39,6 +40,7 @@ import { SessionMoves } from './session-moves.ts';
 import type { Sights } from './sight.ts';
 import type { SealedSessionId, SessionSeal } from './sealed-id.ts';
 import { toClient } from './server-messages.ts';
+import { hasApps, type ToolWish } from './tool-views.ts';
 import { uriRewriter } from './uri-rewriter.ts';
 
 export interface ClientSessionParts {
@@ -58,6 +60,9 @@ const UPDATED = 'notifications/resources/updated';
 
 /** A server that asks without end is not kept count of without end. */
 const MAX_QUESTIONS = 1000;
+
+/** A list that grows without end would cost what searching saves. */
+const MAX_ACTIVATED = 30;
 
 /** What an operator may see of a session: never the id, which is a credential. */
 export interface SessionView {
@@ -87,6 +92,9 @@ export class ClientSession implements Caller, NoticeTaker {
   readonly watches: ResourceWatches;
   /** What becomes of its sessions where an instance is taken out of service. */
   readonly moves: SessionMoves;
+  /** Tools that this session has found and that its list shows since then; the oldest make room. */
+  readonly activated = new Set<CanonicalName>();
+  readonly wish: ToolWish;
   /** For the idle limit; milliseconds of the sessions' clock. */
   lastSeenAt: number;
   readonly #table: () => RoutingTable;
@@ -115,6 +123,7 @@ export class ClientSession implements Caller, NoticeTaker {
     this.seal = seal;
     this.scope = scope;
     this.identity = identity;
+    this.wish = { mode: seal.tools, apps: hasApps(capabilities) };
     this.backends = new BackendSessions(
       { ...backends, onLost: (session) => this.moves.lost(session) },
       { protocolVersion, clientInfo, capabilities },
@@ -150,6 +159,21 @@ export class ClientSession implements Caller, NoticeTaker {
   get introduction(): ModernIntroduction {
     const { clientInfo, capabilities } = this.seal;
     return { clientInfo, capabilities, logLevel: this.backends.level };
+  }
+
+  /** Found tools are listed from now on, and the client is told so. Another process knows nothing of it. */
+  activate(names: readonly CanonicalName[]): void {
+    const before = this.activated.size;
+    for (const name of names) {
+      this.activated.delete(name);
+      this.activated.add(name);
+    }
+    if (this.activated.size === before) return;
+    for (const name of this.activated) {
+      if (this.activated.size <= MAX_ACTIVATED) break;
+      this.activated.delete(name);
+    }
+    this.listChanged('tools');
   }
 
   // --- Caller -----------------------------------------------------------------------------------------------

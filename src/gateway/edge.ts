@@ -71,10 +71,10 @@ export class Edge {
   }
 
   handle(request: IncomingMessage, response: ServerResponse): boolean {
-    const endpoint = parseEndpoint(request.url ?? '/');
-    if (!endpoint) return false;
     const answer = new HttpAnswer(request, response);
     try {
+      const endpoint = parseEndpoint(request.url ?? '/');
+      if (!endpoint) return false;
       checkOrigin(request, this.#options.origins);
       if (!endpoint.methods.includes(request.method ?? '')) {
         answer.setHeader('allow', endpoint.methods.join(', '));
@@ -227,8 +227,8 @@ export class Edge {
       },
       MAX_SSE_WAITING_BYTES,
     );
-    const { path, names = defaultNames } = endpoint;
-    client = sseClients.open(stream, { path, names, identity });
+    const { path, names = defaultNames, tools } = endpoint;
+    client = sseClients.open(stream, { path, names, tools, identity });
   }
 
   async #postToStream(request: IncomingMessage, endpoint: Endpoint, answer: HttpAnswer): Promise<void> {
@@ -253,8 +253,8 @@ export class Edge {
 
   #takeFromStream(client: SseClient, message: Envelope, identity: Identity, answer: Answer): void {
     if (message.kind === 'request' && message.method === 'initialize') {
-      const { path, names } = client;
-      const endpoint: Endpoint = { kind: 'sse', scope: { kind: 'all' }, path, names, methods: [] };
+      const { path, names, tools } = client;
+      const endpoint: Endpoint = { kind: 'sse', scope: { kind: 'all' }, path, names, tools, methods: [] };
       const session = this.#initialize(message, endpoint, identity, answer);
       if (client.session) this.#options.sessions.end(client.session);
       client.session = session;
@@ -286,7 +286,12 @@ export class Edge {
     if (message.kind === 'request') {
       const { profile } = this.#options.sights.of(identity, scope);
       const names = endpoint.names ?? profile?.names ?? this.#options.defaultNames;
-      handleModernRequest(this.#options, { identity, headers, scope, path, names }, message, answer);
+      handleModernRequest(
+        this.#options,
+        { identity, headers, scope, path, names, tools: endpoint.tools },
+        message,
+        answer,
+      );
       return;
     }
     // This revision knows no notification over HTTP; what extensions may send concerns nobody here.
@@ -314,9 +319,10 @@ export class Edge {
     const names = endpoint.names ?? table.profile?.names ?? this.#options.defaultNames;
     return initialize(
       this.#options.router,
+      this.#options.toolViews,
       this.#options.sessions,
       request,
-      { identity, path, names, scope },
+      { identity, path, names, scope, tools: endpoint.tools },
       table,
       answer,
     );

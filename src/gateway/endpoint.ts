@@ -1,4 +1,6 @@
+import { RouterError } from '../errors.ts';
 import type { InstanceId, ServiceName } from '../model.ts';
+import { parseToolMode, toolModes, type ToolMode } from '../shaping/tool-mode.ts';
 import type { Scope } from './scope.ts';
 
 /** What a URL of the data plane means. */
@@ -11,23 +13,46 @@ export interface Endpoint {
   readonly path: string;
   /** From `?names=`; undefined: the router's default. */
   readonly names: 'portable' | 'dotted' | undefined;
+  /** From `?tools=`; undefined: the profile's or the router's default. */
+  readonly tools: ToolMode | undefined;
 }
+
+const unsaid = { names: undefined, tools: undefined } as const;
 
 const scope: Scope = { kind: 'all' };
 const methods = ['POST', 'GET', 'DELETE'];
-const all: Endpoint = { kind: 'mcp', methods, scope, path: '/mcp', names: undefined };
-const sse: Endpoint = { kind: 'sse', methods: ['GET'], scope, path: '/sse', names: undefined };
-const messages: Endpoint = { kind: 'messages', methods: ['POST'], scope, path: '/sse', names: undefined };
+const all: Endpoint = { kind: 'mcp', methods, scope, path: '/mcp', ...unsaid };
+const sse: Endpoint = { kind: 'sse', methods: ['GET'], scope, path: '/sse', ...unsaid };
+const messages: Endpoint = { kind: 'messages', methods: ['POST'], scope, path: '/sse', ...unsaid };
 
-/** Undefined for a URL that is no MCP endpoint. */
+/**
+ * Undefined for a URL that is no MCP endpoint.
+ * @throws {RouterError} INVALID_REQUEST for a mode that there is not
+ */
 export function parseEndpoint(url: string): Endpoint | undefined {
   if (url === '/mcp') return all;
   const mark = url.indexOf('?');
   const path = mark < 0 ? url : url.slice(0, mark);
   const found = parsePath(path);
   if (!found) return undefined;
-  const wanted = mark < 0 ? null : new URLSearchParams(url.slice(mark)).get('names');
-  return { ...found, names: wanted === 'portable' || wanted === 'dotted' ? wanted : undefined };
+  if (mark < 0) return found;
+  const query = new URLSearchParams(url.slice(mark));
+  const names = query.get('names');
+  return {
+    ...found,
+    names: names === 'portable' || names === 'dotted' ? names : undefined,
+    tools: readMode(query.get('tools')),
+  };
+}
+
+function readMode(asked: string | null): ToolMode | undefined {
+  if (asked === null) return undefined;
+  const mode = parseToolMode(asked);
+  if (mode) return mode;
+  throw new RouterError(
+    'INVALID_REQUEST',
+    `There is no tool mode ${asked.slice(0, 32)}. ?tools= takes ${toolModes.join(', ')}.`,
+  );
 }
 
 function parsePath(path: string): Endpoint | undefined {
@@ -47,7 +72,7 @@ function parsePath(path: string): Endpoint | undefined {
       service: decodeURIComponent(service) as ServiceName,
       ...(instance !== undefined && { instance: readInstance(instance) }),
     };
-    return { kind: 'mcp', methods, scope: one, path, names: undefined };
+    return { kind: 'mcp', methods, scope: one, path, ...unsaid };
   } catch {
     return undefined;
   }

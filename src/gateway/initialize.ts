@@ -5,6 +5,7 @@ import { SESSION_HEADER } from '../relay/headers.ts';
 import { isObject, memberString, memberText, scanObject } from '../relay/json-scan.ts';
 import { negotiate } from '../relay/versions.ts';
 import type { Answer } from '../relay/answer.ts';
+import type { ToolMode } from '../shaping/tool-mode.ts';
 import { shownBy, type Scope } from './scope.ts';
 import type { ClientSession } from './client-session.ts';
 import type { ClientSessions } from './client-sessions.ts';
@@ -12,10 +13,19 @@ import { legacyCapabilities, mergedIntroduction, together } from './introduction
 import type { RouterInfo } from './modern-result.ts';
 import type { SessionSeal } from './sealed-id.ts';
 import type { Sight } from './sight.ts';
+import { hasApps, type ToolViews } from './tool-views.ts';
 
 /** All of it stands in the session id, a header of every request. */
 const MAX_CLIENT_INFO_BYTES = 512;
 const MAX_CAPABILITIES_BYTES = 2048;
+
+/** Where and by whom a session is opened. */
+export interface SessionPlace extends Pick<SessionSeal, 'path' | 'names'> {
+  readonly scope: Scope;
+  readonly identity: Identity;
+  /** Undefined: the default there. */
+  readonly tools: ToolMode | undefined;
+}
 
 /**
  * `initialize` at an endpoint that merges services. The capabilities are what the router can do, not the union
@@ -23,15 +33,23 @@ const MAX_CAPABILITIES_BYTES = 2048;
  */
 export function initialize(
   router: RouterInfo,
+  views: ToolViews,
   sessions: ClientSessions,
   request: RequestEnvelope,
-  at: Pick<SessionSeal, 'path' | 'names'> & { readonly scope: Scope; readonly identity: Identity },
+  at: SessionPlace,
   table: Sight,
   answer: Answer,
 ): ClientSession {
-  const { scope, identity, ...place } = at;
+  const { scope, identity, path, names } = at;
   const introduced = readIntroduction(request);
-  const session = sessions.create({ ...place, ...introduced, identity: identity.digest }, identity, scope);
+  const wish = { mode: at.tools ?? views.rules(scope).mode, apps: hasApps(introduced.capabilities) };
+  // A list that flips between modes would pull tools away from under a running conversation.
+  const tools = scope.kind === 'all' ? views.view(scope, wish).settled(table.catalog) : 'full';
+  const session = sessions.create(
+    { path, names, tools, ...introduced, identity: identity.digest },
+    identity,
+    scope,
+  );
   answer.setHeader(SESSION_HEADER, session.sealed);
   answer.send(
     200,

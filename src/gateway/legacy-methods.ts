@@ -8,19 +8,21 @@ import {
 import type { Answer } from '../relay/answer.ts';
 import { memberText } from '../relay/json-scan.ts';
 import type { RawJson } from '../model.ts';
-import { authorize } from './authorize.ts';
+import { authorize, type Authorized } from './authorize.ts';
 import { Call, type CallPorts, type Destination } from './call.ts';
 import type { ClientSession } from './client-session.ts';
 import { completionDestination } from './completion.ts';
 import { extensionDestination } from './extensions.ts';
 import { answerList, listMethods, type ListPorts } from './lists.ts';
 import { setLevel } from './logging.ts';
+import { ownToolCalled, type OwnToolClient, type OwnTools } from './own-tools.ts';
 import { promptDestination } from './prompts.ts';
 import { readDestination, subscribeDestination, watchStateless } from './resources.ts';
 import { progressTo, responseTo } from './server-messages.ts';
 import { listTasks, taskDestination } from './tasks.ts';
 import { within } from './scope.ts';
 import type { Sight, Sights } from './sight.ts';
+import type { ToolViews } from './tool-views.ts';
 import { toolDestination } from './tools.ts';
 
 /** What a session of the session era may ask for, method by method; each family has a file of its own. */
@@ -32,6 +34,8 @@ export interface LegacyPorts {
    */
   readonly stepUp: (path: string, scopes: readonly string[]) => RouterError;
   readonly calls: CallPorts;
+  readonly toolViews: ToolViews;
+  readonly ownTools: OwnTools;
   readonly lists: ListPorts;
 }
 
@@ -45,14 +49,9 @@ export function handleRequest(
   const table = ports.sights.of(session.identity, session.scope);
   const list = listMethods.get(request.method);
   if (list !== undefined) {
-    answerList(
-      ports.lists,
-      table,
-      list,
-      { scope: session.scope, names: session.seal.names },
-      request,
-      answer,
-    );
+    const { scope, seal, wish, activated } = session;
+    const tools = ports.toolViews.view(scope, wish);
+    answerList(ports.lists, table, list, { scope, names: seal.names, tools, activated }, request, answer);
     return;
   }
   switch (request.method) {
@@ -69,10 +68,35 @@ export function handleRequest(
       return;
     default:
   }
-  const wanted = within(session.scope, destinationOf(table, session, request));
-  const destination = authorize(table, wanted, request, (scopes) => ports.stepUp(session.seal.path, scopes));
+  const authorized = (asked: RequestEnvelope): Authorized => {
+    const wanted = within(session.scope, destinationOf(table, session, asked));
+    return authorize(table, wanted, asked, (scopes) => ports.stepUp(session.seal.path, scopes));
+  };
+  const own = ownToolCalled(session.scope, request);
+  if (own !== undefined) {
+    const onward = ports.ownTools.take(
+      own,
+      ownToolClient(ports, session, table),
+      request,
+      answer,
+      authorized,
+    );
+    if (onward) new Call(ports.calls, table, session, onward.request, onward.to, answer).start();
+    return;
+  }
+  const destination = authorized(request);
   if (subscribing.has(request.method) && watchStateless(table, session, destination, request, answer)) return;
   new Call(ports.calls, table, session, request, destination, answer).start();
+}
+
+function ownToolClient({ toolViews }: LegacyPorts, session: ClientSession, sight: Sight): OwnToolClient {
+  const { activate } = toolViews.rules(session.scope);
+  return {
+    sight,
+    names: session.seal.names,
+    finish: (result) => result,
+    activate: activate ? (found) => session.activate(found.map(({ canonical }) => canonical)) : undefined,
+  };
 }
 
 const subscribing: ReadonlySet<string> = new Set(['resources/subscribe', 'resources/unsubscribe']);

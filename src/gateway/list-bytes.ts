@@ -1,4 +1,5 @@
-import type { Catalog, CatalogItem, CatalogResource, CatalogService, ItemKind } from '../model.ts';
+import type { CatalogItem, CatalogResource, CatalogService, ItemKind } from '../model.ts';
+import { canSlim, slimTool, type SlimToolOptions } from '../shaping/slim-tool.ts';
 import { uriRewriter } from './uri-rewriter.ts';
 
 /** How names are spelled in a list: two public spellings, or the service's own. */
@@ -12,6 +13,16 @@ export interface ListView {
   readonly only?: CatalogService;
   /** What clients of one era would refuse is not for them: it would cost them the whole list. */
   readonly era: 'legacy' | 'modern';
+  /** Tools without what says nothing; undefined: as their server wrote them. */
+  readonly slim?: Slimming | undefined;
+}
+
+/** How tools are slimmed. One object for one way: lists are kept by it. */
+export type Slimming = Omit<SlimToolOptions, 'as'>;
+
+/** Services in the order of a list. */
+export interface Listed {
+  readonly services: readonly CatalogService[];
 }
 
 /** A page, ready for the wire: the items with commas between them. */
@@ -43,13 +54,14 @@ interface Fragment extends Whole {
 
 /**
  * Lists as bytes, made once for each service that changed and kept as long as its catalog entry lives; a whole
- * list is made once for each catalog.
+ * list is made once for each catalog or part of one.
  */
 export class ListBytes {
   readonly #fragments = new WeakMap<CatalogService, Map<string, Fragment>>();
-  readonly #whole = new WeakMap<Catalog, Map<string, Whole>>();
+  readonly #whole = new WeakMap<Listed, Map<string, Whole>>();
+  readonly #slimmings = new Map<Slimming, number>();
 
-  page(catalog: Catalog, view: ListView, after: Position | undefined, size: number): Page {
+  page(catalog: Listed, view: ListView, after: Position | undefined, size: number): Page {
     const services = view.only ? [view.only] : catalog.services;
     if (after === undefined) {
       const whole = view.only ? this.#fragment(view.only, view) : this.#wholeOf(catalog, view);
@@ -58,10 +70,10 @@ export class ListBytes {
     return this.#part(services, view, after, size);
   }
 
-  #wholeOf(catalog: Catalog, view: ListView): Whole {
+  #wholeOf(catalog: Listed, view: ListView): Whole {
     const known = this.#whole.get(catalog) ?? new Map<string, Whole>();
     this.#whole.set(catalog, known);
-    const name = `${view.kind} ${view.spelling} ${view.era}`;
+    const name = this.#name(view);
     let whole = known.get(name);
     if (whole === undefined) {
       const fragments = catalog.services.map((service) => this.#fragment(service, view));
@@ -70,6 +82,13 @@ export class ListBytes {
       known.set(name, whole);
     }
     return whole;
+  }
+
+  #name({ kind, spelling, era, slim }: ListView): string {
+    if (!slim) return `${kind} ${spelling} ${era}`;
+    const known = this.#slimmings.get(slim) ?? this.#slimmings.size + 1;
+    this.#slimmings.set(slim, known);
+    return `${kind} ${spelling} ${era} ${known}`;
   }
 
   #part(
@@ -96,11 +115,11 @@ export class ListBytes {
   #fragment(service: CatalogService, view: ListView): Fragment {
     const known = this.#fragments.get(service) ?? new Map<string, Fragment>();
     this.#fragments.set(service, known);
-    const name = `${view.kind} ${view.spelling} ${view.era}`;
+    const name = this.#name(view);
     let fragment = known.get(name);
     if (fragment === undefined) {
       const items = service[view.kind].filter(({ item }) => item.eras === 'both' || item.eras === view.era);
-      const chunks = items.map((entry) => Buffer.from(shown(entry, view.spelling, service)));
+      const chunks = items.map((entry) => Buffer.from(shown(entry, view, service)));
       fragment = {
         keys: items.map((entry) => entry.item.key),
         chunks,
@@ -119,14 +138,20 @@ function once<Value>(make: () => Value): () => Value {
 }
 
 /** The item's own text with only its name changed, and the URIs in it where another service owns them. */
-function shown(entry: CatalogItem | CatalogResource, spelling: Spelling, service: CatalogService): string {
+function shown(
+  entry: CatalogItem | CatalogResource,
+  { spelling, kind, slim }: ListView,
+  service: CatalogService,
+): string {
   const { json, keySpan, key } = entry.item;
   if (spelling === 'own') return json;
   const name = 'uri' in entry ? entry.uri : publicName(entry, spelling);
   const renamed =
-    name === (key as string)
-      ? json
-      : json.slice(0, keySpan[0]) + JSON.stringify(name) + json.slice(keySpan[1]);
+    kind === 'tools' && slim && canSlim(json, slim)
+      ? slimTool(json, { ...slim, as: name })
+      : name === (key as string)
+        ? json
+        : json.slice(0, keySpan[0]) + JSON.stringify(name) + json.slice(keySpan[1]);
   // A tool points to the page of its app: `_meta.ui.resourceUri`.
   const rewriter = json.includes('resourceUri') ? uriRewriter(service) : undefined;
   return rewriter ? rewriter.message(renamed) : renamed;

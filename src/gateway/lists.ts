@@ -1,12 +1,14 @@
 import { RouterError } from '../errors.ts';
-import type { ItemKind } from '../model.ts';
+import type { CanonicalName, ItemKind } from '../model.ts';
 import type { RequestEnvelope } from '../relay/envelope.ts';
+import type { MetaToolName } from '../shaping/meta-tools.ts';
 import type { Answer } from '../relay/answer.ts';
 import { memberString } from '../relay/json-scan.ts';
 import { shownBy, type Scope } from './scope.ts';
 import { decodeCursor, encodeCursor, type ListBytes, type ListView, type Page } from './list-bytes.ts';
 import { modernFrame, type RouterInfo } from './modern-result.ts';
 import type { Sight } from './sight.ts';
+import { ownToolBytes, type ToolView } from './tool-views.ts';
 
 export interface ListPorts {
   readonly lists: ListBytes;
@@ -24,6 +26,10 @@ export const listMethods: ReadonlyMap<string, ItemKind> = new Map([
 export interface View {
   readonly scope: Scope;
   readonly names: 'portable' | 'dotted';
+  /** What of the tools is shown, where services are merged. */
+  readonly tools: ToolView;
+  /** Canonical names of tools that the session has found. */
+  readonly activated?: ReadonlySet<CanonicalName> | undefined;
 }
 
 /** A list from the table: no backend is asked. */
@@ -38,7 +44,7 @@ export function answerList(
   const page = readPage(ports, table, kind, view, 'legacy', request);
   const parts = [
     Buffer.from(`{"jsonrpc":"2.0","id":${request.id},"result":{"${kind}":[`),
-    page.items,
+    ...page.items,
     Buffer.from(`]${cursorMember(page)}}}`),
   ];
   if (!answer.prefersStream) {
@@ -64,13 +70,19 @@ export function answerModernList(
   const frame = modernFrame(router, table, view.scope);
   answer.sendParts([
     Buffer.from(`{"jsonrpc":"2.0","id":${request.id},"result":{"resultType":"complete","${kind}":[`),
-    page.items,
+    ...page.items,
     Buffer.from(`]${cursorMember(page)},${frame}}}`),
   ]);
 }
 
-function cursorMember({ next }: Page): string {
+function cursorMember({ next }: ShownPage): string {
   return next ? `,"nextCursor":"${encodeCursor(next)}"` : '';
+}
+
+/** A page with what the router adds to it, in parts that are ready. */
+interface ShownPage {
+  readonly items: readonly Buffer[];
+  readonly next: Page['next'];
 }
 
 /** @throws {RouterError} INVALID_CURSOR */
@@ -78,20 +90,39 @@ function readPage(
   ports: ListPorts,
   table: Sight,
   kind: ItemKind,
-  { scope, names }: View,
+  { scope, names, tools, activated }: View,
   era: ListView['era'],
   request: RequestEnvelope,
-): Page {
+): ShownPage {
   const cursor = request.params && memberString(request.text, request.params, 'cursor');
   const after = cursor === undefined ? undefined : decodeCursor(cursor);
   if (cursor !== undefined && after === undefined) {
     throw new RouterError('INVALID_CURSOR', 'Unknown cursor. Start the list again without one.');
   }
+  const { lists, pageSize } = ports;
   if (scope.kind === 'all') {
-    return ports.lists.page(table.catalog, { kind, era, spelling: names }, after, ports.pageSize);
+    if (kind === 'tools') {
+      const shown = tools.shown(table.catalog, activated);
+      const view: ListView = { kind, era, spelling: names, slim: tools.rules.slim };
+      const page = lists.page(shown, view, after, pageSize);
+      return { ...page, items: [...(after ? [] : ownTools(shown.own, page)), page.items] };
+    }
+    return oneBuffer(lists.page(table.catalog, { kind, era, spelling: names }, after, pageSize));
   }
   const only = shownBy(table, scope);
-  if (!only) return { items: Buffer.alloc(0), next: undefined };
+  if (!only) return { items: [], next: undefined };
   const view: ListView = { kind, era, spelling: 'own', only };
-  return ports.lists.page(table.catalog, view, after, ports.pageSize);
+  return oneBuffer(lists.page(table.catalog, view, after, pageSize));
+}
+
+function oneBuffer({ items, next }: Page): ShownPage {
+  return { items: [items], next };
+}
+
+const COMMA = Buffer.from(',');
+
+/** The router's own tools come first: they are not counted, and every client reads the first page. */
+function ownTools(names: readonly MetaToolName[], { items }: Page): readonly Buffer[] {
+  const all = ownToolBytes(names).flatMap((bytes, at) => (at === 0 ? [bytes] : [COMMA, bytes]));
+  return all.length > 0 && items.length > 0 ? [...all, COMMA] : all;
 }

@@ -1,11 +1,12 @@
+import type { IncomingHttpHeaders } from 'node:http';
 import type { Target } from '../model.ts';
-import type { NotificationEnvelope, RequestEnvelope } from '../relay/envelope.ts';
-import { METHOD_HEADER, MODERN_VERSION, modernHeaders, NAME_HEADER } from '../relay/modern.ts';
+import { readEnvelope, type NotificationEnvelope, type RequestEnvelope } from '../relay/envelope.ts';
+import { encodeHeader, METHOD_HEADER, MODERN_VERSION, modernHeaders, NAME_HEADER } from '../relay/modern.ts';
 import type { BackendSession } from '../upstream/backend-sessions.ts';
 import { nothing, type Bridge, type Outgoing, type Said } from './bridge.ts';
 import type { Destination } from './call.ts';
 import type { ModernCaller } from './modern-caller.ts';
-import { clientParamHeaders } from './modern-request.ts';
+import { clientParamHeaders, paramHeaders } from './modern-request.ts';
 import { requestScoped } from './server-messages.ts';
 
 /** Client and backend of the stateless era: the same bytes, under headers that fit the backend's names. */
@@ -34,12 +35,19 @@ export class ModernBridge implements Bridge {
     const { headers } = this.#caller;
     const own = modernHeaders(String(headers[METHOD_HEADER]), this.#to.name, [
       ...more,
-      ...clientParamHeaders(headers),
+      ...this.#paramHeaders(headers),
     ]);
     // Of an extension's method the router does not know what its name mirrors.
     const name = headers[NAME_HEADER];
     if (this.#to.name === undefined && typeof name === 'string') own.push(NAME_HEADER, name);
     return { headers: own, body: this.#to.text };
+  }
+
+  #paramHeaders(headers: IncomingHttpHeaders): string[] {
+    const { indirect, mirrored = [], text } = this.#to;
+    if (!indirect) return clientParamHeaders(headers);
+    const request = readEnvelope(text);
+    return request.kind === 'request' ? paramHeaders(request, mirrored, encodeHeader) : [];
   }
 
   message(message: RequestEnvelope | NotificationEnvelope, backend: BackendSession): Said {

@@ -5,8 +5,9 @@ import type { RequestEnvelope } from '../relay/envelope.ts';
 import type { Answer } from '../relay/answer.ts';
 import { memberString } from '../relay/json-scan.ts';
 import type { ModernIntroduction } from '../relay/modern.ts';
+import type { ToolMode } from '../shaping/tool-mode.ts';
 import type { SessionPool } from '../upstream/session-pool.ts';
-import { authorize } from './authorize.ts';
+import { authorize, type Authorized } from './authorize.ts';
 import { Call, type CallPorts, type Destination } from './call.ts';
 import { exists, notFound, within, type Scope } from './scope.ts';
 import { completionDestination } from './completion.ts';
@@ -18,11 +19,13 @@ import { TASKS_EXTENSION } from './introduction.ts';
 import { answerModernList, listMethods, type ListPorts, type View } from './lists.ts';
 import { ModernCaller } from './modern-caller.ts';
 import { checkParamHeaders, readModernRequest } from './modern-request.ts';
-import type { RouterInfo } from './modern-result.ts';
+import { modernResult, type RouterInfo } from './modern-result.ts';
+import { ownToolCalled, type Onward, type OwnTools } from './own-tools.ts';
 import { promptDestination } from './prompts.ts';
 import { readDestination } from './resources.ts';
 import type { Subscriptions } from './subscriptions.ts';
 import { taskDestination } from './tasks.ts';
+import { hasApps, type ToolViews, type ToolWish } from './tool-views.ts';
 import { toolDestination } from './tools.ts';
 import type { Sight, Sights } from './sight.ts';
 
@@ -37,10 +40,14 @@ export interface ModernPorts {
   readonly held: HeldCalls;
   readonly heldElsewhere: HeldElsewhere;
   readonly subscriptions: Subscriptions;
+  readonly toolViews: ToolViews;
+  readonly ownTools: OwnTools;
 }
 
 /** Who asks, and where. */
-export interface ModernClient extends View {
+export interface ModernClient extends Pick<View, 'scope' | 'names'> {
+  /** Undefined: the default there. */
+  readonly tools: ToolMode | undefined;
   readonly identity: Identity;
   /** Of the endpoint. */
   readonly path: string;
@@ -70,9 +77,12 @@ export function handleModernRequest(
   const table = ports.sights.of(client.identity, scope);
   const { method } = request;
   if (!exists(table, scope)) throw notFound();
+  const { tools = ports.toolViews.rules(scope).mode, names } = client;
+  const wish: ToolWish = { mode: tools, apps: hasApps(introduction.capabilities) };
   const list = listMethods.get(method);
   if (list !== undefined) {
-    answerModernList(ports.lists, ports.router, table, list, client, request, answer);
+    const view: View = { scope, names, tools: ports.toolViews.view(scope, wish) };
+    answerModernList(ports.lists, ports.router, table, list, view, request, answer);
     return;
   }
   if (method === 'server/discover') {
@@ -80,17 +90,45 @@ export function handleModernRequest(
     return;
   }
   if (method === 'subscriptions/listen') {
-    ports.subscriptions.listen(request, answer, { identity: client.identity, scope, introduction });
+    ports.subscriptions.listen(request, answer, { identity: client.identity, scope, wish, introduction });
     return;
   }
   if (removed.has(method)) {
     throw new RouterError('METHOD_NOT_FOUND', `Method not found: ${method} is not part of this revision.`);
   }
-  const wanted = within(scope, destinationOf(table, scope, introduction, request));
-  // Before it goes on with a call that waits: rules and scopes may be others by now.
-  const destination = authorize(table, wanted, request, (scopes) => ports.stepUp(client.path, scopes));
-  checkParamHeaders(request, destination.mirrored ?? [], client.headers);
-  if (continued(ports, client.identity, table, destination.service, request, answer)) return;
+  const authorized = (asked: RequestEnvelope): Authorized => {
+    const wanted = within(scope, destinationOf(table, scope, introduction, asked));
+    // Before it goes on with a call that waits: rules and scopes may be others by now.
+    return authorize(table, wanted, asked, (scopes) => ports.stepUp(client.path, scopes));
+  };
+  const own = ownToolCalled(scope, request);
+  if (own === undefined) {
+    const to = authorized(request);
+    checkParamHeaders(request, to.mirrored ?? [], client.headers);
+    call(ports, client, introduction, table, { request, to }, answer);
+    return;
+  }
+  const finish = (result: string): string => modernResult(ports.router, table, scope, result);
+  // A list of the stateless era must not depend on what was asked before: nothing is activated.
+  const onward = ports.ownTools.take(
+    own,
+    { sight: table, names, finish, activate: undefined },
+    request,
+    answer,
+    authorized,
+  );
+  if (onward) call(ports, client, introduction, table, onward, answer);
+}
+
+function call(
+  ports: ModernPorts,
+  client: ModernClient,
+  introduction: ModernIntroduction,
+  table: Sight,
+  { request, to }: Onward,
+  answer: Answer,
+): void {
+  if (continued(ports, client.identity, table, to.service, request, answer)) return;
   const caller = new ModernCaller({
     ...client,
     introduction,
@@ -98,7 +136,7 @@ export function handleModernRequest(
     pool: ports.pool,
     held: ports.held,
   });
-  new Call(ports.calls, table, caller, request, destination, answer).start();
+  new Call(ports.calls, table, caller, request, to, answer).start();
 }
 
 function destinationOf(

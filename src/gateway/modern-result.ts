@@ -63,6 +63,11 @@ export function serverInfoMeta(router: RouterInfo, table: Sight, scope: Scope): 
   return `"_meta":{"${meta.serverInfo}":${info}}`;
 }
 
+/** A result of the router's own, `{…}` and not empty, as the stateless era has it. */
+export function modernResult(router: RouterInfo, table: Sight, scope: Scope, result: string): string {
+  return `{"resultType":"complete",${result.slice(1, -1)},${serverInfoMeta(router, table, scope)}}`;
+}
+
 /**
  * A session-era server's answer for a modern client: every result says of which type it is, and one that may be
  * kept says for how long; a missing resource has another number. Anything else passes as it is.

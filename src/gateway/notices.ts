@@ -1,6 +1,7 @@
 import type { Catalog, CatalogService, Identity, ServiceName } from '../model.ts';
 import type { Scope } from './scope.ts';
 import { Sight, type World } from './sight.ts';
+import type { ShownTools, ToolViews, ToolWish } from './tool-views.ts';
 
 /** A flapping service must not make every client list again and again. */
 const COALESCE_MS = 100;
@@ -12,6 +13,7 @@ export type ListKind = (typeof listKinds)[number];
 export interface NoticeTaker {
   readonly identity: Identity;
   readonly scope: Scope;
+  readonly wish: ToolWish;
   listChanged(kind: ListKind): void;
 }
 
@@ -25,12 +27,14 @@ type Changes = Readonly<Record<ListKind, ReadonlySet<ServiceName>>>;
 export class Notices {
   readonly #takers: () => Iterable<NoticeTaker>;
   readonly #world: () => World;
+  readonly #views: ToolViews;
   #told: World;
   #timer: NodeJS.Timeout | undefined;
 
   /** @param world as it is now */
-  constructor(takers: () => Iterable<NoticeTaker>, world: () => World) {
+  constructor(takers: () => Iterable<NoticeTaker>, world: () => World, views: ToolViews) {
     this.#takers = takers;
+    this.#views = views;
     this.#world = world;
     this.#told = world();
   }
@@ -50,8 +54,9 @@ export class Notices {
     this.#told = now;
     // Callers who see the same have the same object, so most comparisons are made once.
     const known = new Map<Catalog, Map<Catalog, Changes>>();
+    const shown = new Map<ShownTools, Map<ShownTools, boolean>>();
     for (const taker of this.#takers()) {
-      const { identity, scope } = taker;
+      const { identity, scope, wish } = taker;
       const a = new Sight(before, identity, scope).catalog;
       const b = new Sight(now, identity, scope).catalog;
       if (a === b) continue;
@@ -62,10 +67,36 @@ export class Notices {
       for (const kind of listKinds) {
         const services = changes[kind];
         const own = scope.kind === 'all' ? services.size > 0 : services.has(scope.service);
-        if (own) taker.listChanged(kind);
+        if (own && (kind !== 'tools' || scope.kind !== 'all' || this.#shows(scope, wish, a, b, shown)))
+          taker.listChanged(kind);
       }
     }
   }
+
+  /** Who sees a part of the tools is told of nothing but that part. */
+  #shows(
+    scope: Scope,
+    wish: ToolWish,
+    before: Catalog,
+    after: Catalog,
+    known: Map<ShownTools, Map<ShownTools, boolean>>,
+  ): boolean {
+    const view = this.#views.view(scope, wish);
+    const [a, b] = [view.shown(before), view.shown(after)];
+    const ofA = known.get(a) ?? new Map<ShownTools, boolean>();
+    known.set(a, ofA);
+    const changed = ofA.get(b) ?? differ(a, b);
+    ofA.set(b, changed);
+    return changed;
+  }
+}
+
+function differ(a: ShownTools, b: ShownTools): boolean {
+  if (a.own.join() !== b.own.join() || a.services.length !== b.services.length) return true;
+  return a.services.some(({ name, tools }, at) => {
+    const other = b.services[at];
+    return other?.name !== name || !sameEntries(tools, other.tools);
+  });
 }
 
 function changesBetween(before: Catalog, after: Catalog): Changes {

@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import type { Branded, RawJson } from '../model.ts';
 import type { LegacyVersion } from '../relay/versions.ts';
+import type { SettledMode } from '../shaping/tool-mode.ts';
 import { KeyRing, type SealPurpose } from './key-ring.ts';
 
 /** A client session's own id; random, never on the wire in the clear. */
@@ -16,6 +17,8 @@ export interface SessionSeal {
   /** Path that the session was opened on, with the settings of its query; it works on no other path. */
   readonly path: string;
   readonly names: 'portable' | 'dotted';
+  /** How much its tool lists show; settled when it was opened. */
+  readonly tools: SettledMode;
   readonly protocolVersion: LegacyVersion;
   readonly clientInfo: RawJson;
   readonly capabilities: RawJson;
@@ -67,7 +70,10 @@ type Packed = readonly [
   clientInfo: string,
   capabilities: string,
   issuedAt: number,
+  tools: number,
 ];
+
+const modes: readonly SettledMode[] = ['full', 'filtered', 'search'];
 
 function pack(session: SessionSeal): Packed {
   return [
@@ -79,16 +85,18 @@ function pack(session: SessionSeal): Packed {
     session.clientInfo,
     session.capabilities,
     session.issuedAt,
+    modes.indexOf(session.tools),
   ];
 }
 
 function unpack(packed: Packed): SessionSeal {
-  const [id, identity, path, names, protocolVersion, clientInfo, capabilities, issuedAt] = packed;
+  const [id, identity, path, names, protocolVersion, clientInfo, capabilities, issuedAt, tools] = packed;
   return {
     id: id as SessionId,
     identity,
     path,
     names: names === 1 ? 'dotted' : 'portable',
+    tools: modes[tools] ?? 'full',
     protocolVersion: protocolVersion as LegacyVersion,
     clientInfo: clientInfo as RawJson,
     capabilities: capabilities as RawJson,

@@ -3,6 +3,7 @@ import { RouterError } from '../errors.ts';
 import type { Identity } from '../model.ts';
 import { EventAnswer, type SharedStream } from '../relay/event-answer.ts';
 import type { HttpStream } from '../relay/http-stream.ts';
+import type { ToolMode } from '../shaping/tool-mode.ts';
 import type { ClientSession } from './client-session.ts';
 
 /** A client on the HTTP+SSE transport (2024-11-05): all that it gets comes on the stream that it has opened. */
@@ -12,6 +13,7 @@ export interface SseClient {
   readonly identity: string;
   readonly path: string;
   readonly names: 'portable' | 'dotted';
+  readonly tools: ToolMode | undefined;
   /** Undefined until it has initialized. */
   session: ClientSession | undefined;
   answer(forwarded: string[], done?: () => void): EventAnswer;
@@ -42,7 +44,7 @@ export class SseClients {
   /** The client has opened its stream; its first event says where to post. */
   open(
     stream: HttpStream,
-    opened: Pick<SseClient, 'path' | 'names'> & { readonly identity: Identity },
+    opened: Pick<SseClient, 'path' | 'names' | 'tools'> & { readonly identity: Identity },
   ): SseClient {
     const id = randomBytes(16).toString('base64url');
     const shared = sharedStream(stream);
@@ -51,6 +53,7 @@ export class SseClients {
       identity: opened.identity.digest,
       path: opened.path,
       names: opened.names,
+      tools: opened.tools,
       session: undefined,
       answer: (forwarded, done) => new EventAnswer(shared, forwarded, done),
     };

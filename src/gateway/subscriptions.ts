@@ -9,6 +9,7 @@ import type { BackendSessionsOptions } from '../upstream/backend-sessions.ts';
 import type { Scope } from './scope.ts';
 import type { Sights } from './sight.ts';
 import type { ListKind, NoticeTaker } from './notices.ts';
+import type { ToolWish } from './tool-views.ts';
 import { ownersOf, resourceWanted, seesUri } from './resources.ts';
 import { ResourceWatches, type Place } from './resource-watches.ts';
 import { uriRewriter } from './uri-rewriter.ts';
@@ -75,6 +76,7 @@ export class Subscriptions {
 export interface Subscriber {
   readonly identity: Identity;
   readonly scope: Scope;
+  readonly wish: ToolWish;
   readonly introduction: ModernIntroduction;
 }
 
@@ -88,6 +90,7 @@ interface Filter {
 class Subscription implements NoticeTaker {
   readonly identity: Identity;
   readonly scope: Scope;
+  readonly wish: ToolWish;
   readonly #sights: Sights;
   readonly #table: () => RoutingTable;
   /** Of the client's request: it marks every message of the stream. */
@@ -101,6 +104,7 @@ class Subscription implements NoticeTaker {
   constructor(options: SubscriptionsOptions, id: RawJson, filter: Filter, client: Subscriber) {
     this.identity = client.identity;
     this.scope = client.scope;
+    this.wish = client.wish;
     this.#sights = options.sights;
     this.#table = options.table;
     this.#id = id;

@@ -23,11 +23,14 @@ export interface FoundTools {
   readonly total: number;
 }
 
+/** The tools that a caller may use. A `ReadonlySet` is one. */
+export interface PermittedTools extends VisibleTools, Iterable<CatalogItem<Tool>> {}
+
 /** A search by words alone or, where the question has a vector, by meaning as well. */
 export interface FindInput {
   readonly index: ToolIndex;
   /** What the caller may use. */
-  readonly permitted: ReadonlySet<CatalogItem<Tool>>;
+  readonly permitted: PermittedTools;
   readonly arguments: FindToolsArguments;
   readonly meaning?: { readonly question: Float32Array; readonly vectors: VectorStore };
 }
@@ -45,7 +48,7 @@ export function findTools({ index, permitted, arguments: asked, meaning }: FindI
 }
 
 /** The tools of the service of this name or namespace, however its case is written. */
-function ofServer(tools: ReadonlySet<CatalogItem<Tool>>, server: string): ReadonlySet<CatalogItem<Tool>> {
+function ofServer(tools: PermittedTools, server: string): ReadonlySet<CatalogItem<Tool>> {
   const meant = server.trim().toLowerCase();
   const found = new Set<CatalogItem<Tool>>();
   for (const entry of tools) {

@@ -25,12 +25,6 @@ export const findToolsArguments = z.object({
 });
 export type FindToolsArguments = z.output<typeof findToolsArguments>;
 
-/** Arguments of `call_tool` and `call_read_tool`. The target's own are relayed as they stand in the request's text. */
-export const callToolArguments = z.object({
-  name: z.string().min(1).max(256),
-  arguments: z.record(z.string(), z.unknown()).default({}),
-});
-
 /** Arguments of `read_result`: `offset` counts UTF-8 bytes of the original. */
 export const readResultArguments = z.object({
   id: z.string().min(1).max(128),

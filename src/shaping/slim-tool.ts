@@ -1,10 +1,22 @@
 import { parseJsonText, valueOf, writeJson, type JsonNode } from './json-text.ts';
 import { shortText, slimSchema, type SlimOptions } from './slim-schema.ts';
 
-export type SlimToolOptions = Omit<SlimOptions, 'name'>;
+export interface SlimToolOptions extends Omit<SlimOptions, 'name'> {
+  /** The name to list it under; undefined: its own. */
+  readonly as?: string;
+}
 
 /** A longer definition stays as it is: it is no use to read a megabyte of schema in order to save a percent. */
 const MAX_TEXT = 512 * 1024;
+
+/** What only definitions have that can be slimmed, up to a few false alarms: most need no closer look. */
+const slimmable =
+  /":\s|[\n\r\t]|"(?:\$comment|\$id|title|\$defs|definitions)":|2020-12\/schema|"required":\[\]|"description":"\s*"/;
+
+/** The definition may get shorter by this. */
+export function canSlim(json: string, { maxDescription, withoutExamples = false }: SlimToolOptions): boolean {
+  return json.length <= MAX_TEXT && (maxDescription !== undefined || withoutExamples || slimmable.test(json));
+}
 
 /**
  * A list entry of a tool without what says nothing (`slimSchema`), and without a title that is the very name. The
@@ -17,6 +29,8 @@ export function slimTool(json: string, options: SlimToolOptions = {}): string {
   return writeJson(json, tool, (path, node) => {
     if (path.length !== 1) return true;
     switch (path[0]) {
+      case 'name':
+        return options.as === undefined || JSON.stringify(options.as);
       case 'inputSchema':
       case 'outputSchema':
         return slimSchema(json, node, { ...options, name });

@@ -354,6 +354,7 @@ describe('a client that has gone quiet', () => {
     identity: anonymous.digest,
     path: '/mcp',
     names: 'portable',
+    tools: 'full',
     protocolVersion: '2025-11-25',
     clientInfo: '{"name":"c","version":"1"}' as RawJson,
     capabilities: '{}' as RawJson,

@@ -53,6 +53,7 @@ describe('Sealer', () => {
       identity: 'who',
       path: '/mcp',
       names: 'dotted',
+      tools: 'search',
       protocolVersion: '2025-11-25',
       clientInfo: '{"name":"c"}' as RawJson,
       capabilities: '{}' as RawJson,

@@ -4,7 +4,6 @@ import { describe, expect, it } from 'vitest';
 import type { CatalogItem, Tool } from '../../../src/model.ts';
 import { findToolsJson, metaResult, nearestNames, type FindInput } from '../../../src/shaping/find-tools.ts';
 import {
-  callToolArguments,
   findToolsArguments,
   isMetaTool,
   metaToolJson,
@@ -152,10 +151,7 @@ describe('arguments of the meta-tools', () => {
   it('refuses what can mean nothing', () => {
     expect(findToolsArguments.safeParse({}).success).toBe(false);
     expect(findToolsArguments.safeParse({ query: 'x'.repeat(1001) }).success).toBe(false);
-    expect(callToolArguments.safeParse({ name: '' }).success).toBe(false);
-    expect(callToolArguments.safeParse({ name: 'a', arguments: [] }).success).toBe(false);
     expect(readResultArguments.safeParse({ id: 'a', offset: -1 }).success).toBe(false);
-    expect(callToolArguments.parse({ name: 'a' })).toEqual({ name: 'a', arguments: {} });
     expect(readResultArguments.parse({ id: 'a' })).toEqual({ id: 'a', offset: 0 });
   });
 });
