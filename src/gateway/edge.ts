@@ -288,7 +288,7 @@ export class Edge {
       const names = endpoint.names ?? profile?.names ?? this.#options.defaultNames;
       handleModernRequest(
         this.#options,
-        { identity, headers, scope, path, names, tools: endpoint.tools },
+        { identity, headers, scope, path, names, tools: endpoint.tools ?? profile?.toolMode },
         message,
         answer,
       );
@@ -322,7 +322,7 @@ export class Edge {
       this.#options.toolViews,
       this.#options.sessions,
       request,
-      { identity, path, names, scope, tools: endpoint.tools },
+      { identity, path, names, scope, tools: endpoint.tools ?? table.profile?.toolMode },
       table,
       answer,
     );

@@ -61,7 +61,7 @@ function parsePath(path: string): Endpoint | undefined {
   if (path === '/messages') return messages;
   const profile = /^\/profiles\/([a-z0-9_.-]{1,129})\/mcp$/.exec(path)?.[1];
   if (profile !== undefined) {
-    return { kind: 'mcp', methods, scope: { kind: 'all', profile }, path, names: undefined };
+    return { kind: 'mcp', methods, scope: { kind: 'all', profile }, path, ...unsaid };
   }
   const parts = /^\/services\/([^/]+)(?:\/instances\/(.+))?\/mcp$/.exec(path);
   const [, service, instance] = parts ?? [];

@@ -32,6 +32,7 @@ profiles:
     rename: { one.write: put_down, every.simple-prompt: hello }
   bare: { include: { services: [one, two] }, exclude: { tools: '*.remove' }, names: bare }
   dotted: { include: { services: one }, names: dotted }
+  searched: { include: { services: one }, tools: search }
   tagged: { include: { tags: crm } }
   docs: { include: { services: every, resources: 'demo://resource/dynamic/text/*' } }
   ruled:
@@ -299,5 +300,23 @@ describe('profiles', () => {
     await eventually(async () => (await stateless(bob, at('team.own'), 'tools/list')).status === 404);
     write('profiles: { own: { include: { tools: "*.write" } } }');
     await eventually(async () => (await tools('team.own', bob)).join() === 'one__write');
+  });
+});
+
+describe("a profile's own tool mode", () => {
+  const listed = async (path: string): Promise<string[]> => {
+    const { messages } = await stateless(ann, `${router.url}${path}`, 'tools/list');
+    return (messages[0]?.result?.['tools'] as { name: string }[]).map(({ name }) => name);
+  };
+
+  it('holds for both eras, unless the client asks for another one', async () => {
+    expect(await listed('/profiles/searched/mcp')).toContain('find_tools');
+    expect(await listed('/profiles/searched/mcp')).not.toContain('one__echo');
+    expect(await listed('/profiles/searched/mcp?tools=full')).toContain('one__echo');
+    expect(await listed('/profiles/dotted/mcp')).not.toContain('find_tools');
+    const url = `${router.url}/profiles/searched/mcp`;
+    const { text } = await inSession(ann, url, await openSession(ann, url), 'tools/list');
+    expect(text).toContain('find_tools');
+    expect(text).not.toContain('one__echo');
   });
 });

@@ -52,10 +52,11 @@ describe.each(Object.entries(dialects))('slimSchema in %s', (dialect, Judge) => 
           const before = judge(schema, Judge);
           const after = judge(JSON.parse(slim(schema)) as Schema, Judge);
           if (!before) return;
-          if (!after) throw new Error('no schema any more');
           for (const value of values) {
             judged++;
-            expect(verdict(after, value)).toBe(verdict(before, value));
+            // A reference to nothing but itself is found out when compiled, or only when asked.
+            const now = after ? verdict(after, value) : 'endless';
+            expect(now).toBe(verdict(before, value));
           }
         },
       ),
