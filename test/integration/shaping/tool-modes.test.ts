@@ -12,7 +12,7 @@ import { ask, inSession, nobody, only, openSession, stateless } from '../../supp
 import { eventually } from '../../support/eventually.ts';
 import { raw } from '../../support/mcp-client.ts';
 import { startLike } from '../../support/real-tools.ts';
-import { registered, startHandRouter, type HandRouter } from '../../support/router.ts';
+import { at, registered, startHandRouter, type HandRouter } from '../../support/router.ts';
 import { startEverything, type RunningServer } from '../../support/servers.ts';
 
 type Era = 'legacy' | 'modern';
@@ -81,12 +81,13 @@ async function startWith(flags: Record<string, unknown> = {}): Promise<HandRoute
   return router;
 }
 
-function registerAll(router: HandRouter, ...without: string[]): void {
+function registerAll(router: HandRouter, critical?: string): void {
   const { every, github, memory, both, maps } = servers;
   router.register(
-    ...Object.entries({ every, github, memory, both, maps })
-      .filter(([name]) => !without.includes(name))
-      .map(([name, { port }]) => registered(name, [[`${name}-1`, port]])),
+    ...Object.entries({ every, github, memory, both, maps }).map(([name, { port }]) => {
+      const state = name === critical ? 'critical' : 'passing';
+      return registered(name, [at(name, `${name}-1`, port, { state })]);
+    }),
   );
 }
 
@@ -284,6 +285,8 @@ describe.each(eras)('find_tools (%s)', (era) => {
       const { tools } = await find(era, router, { query: 'knowledge graph entities relations' });
       return !names(tools).some((name) => name.startsWith('memory__'));
     });
+    // Listed it stays for a while.
+    expect(names(await listed(era, router, 'full'))).toContain('memory__create_entities');
     registerAll(router);
     await eventually(async () => {
       const { tools } = await find(era, router, { query: 'knowledge graph entities relations' });
