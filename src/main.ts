@@ -44,6 +44,7 @@ import { ToolViews } from './gateway/tool-views.ts';
 import { WaitingRoom } from './gateway/waiting-room.ts';
 import type {
   DoubtReason,
+  Identity,
   Layout,
   Log,
   LogFields,
@@ -486,8 +487,15 @@ export async function startRouter(settings: Settings, parts: RouterParts): Promi
     throw error;
   });
   data = dataAt;
+  const dismissExpired = (): void => {
+    const isStillGood = (identity: Identity): boolean =>
+      access.authenticator.isStillGood(identity, Date.now());
+    for (const session of sessions.all()) if (!isStillGood(session.identity)) session.dismiss();
+    subscriptions.dismiss(isStillGood);
+  };
   const sweeper = setInterval(() => {
     sessions.sweep();
+    dismissExpired();
     pool.sweep();
     events.sweep();
     book.refresh();

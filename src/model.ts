@@ -407,6 +407,8 @@ export interface Identity {
   /** Name of the API key. */
   readonly key?: string;
   readonly groups: readonly string[];
+  /** When the proof ends; milliseconds since 1970. */
+  readonly expiresAt?: number;
   /** OAuth scopes that were granted. */
   readonly scopes: readonly string[];
   /** What else was proved. Never the proof itself. */

@@ -297,6 +297,11 @@ export class ClientSession implements Caller, NoticeTaker {
     this.#news = undefined;
   }
 
+  /** The caller's proof has ended: the stream does, too, and is opened again with a new one. */
+  dismiss(): void {
+    this.#stream?.end();
+  }
+
   /** The stream, if the client has it open. */
   get newsOpen(): boolean {
     return this.#stream !== undefined;

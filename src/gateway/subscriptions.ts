@@ -66,6 +66,11 @@ export class Subscriptions {
     for (const subscription of this.#open) subscription.check(present);
   }
 
+  /** Ends those of callers whose proof has ended; they listen again with a new one. */
+  dismiss(isStillGood: (identity: Identity) => boolean): void {
+    for (const subscription of this.#open) if (!isStillGood(subscription.identity)) subscription.end();
+  }
+
   /** Ends all, in a way that tells clients that it was meant. */
   end(): void {
     for (const subscription of this.#open) subscription.end();

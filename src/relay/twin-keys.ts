@@ -30,6 +30,8 @@ export function checkKeys(message: Envelope): void {
 
 function checkSpelling({ keys }: ScannedObject, counting: ReadonlyMap<string, string>): void {
   for (const key of keys) {
+    // The usual case: what counts is spelled as it should be, and in lower case.
+    if (counting.get(key) === key) continue;
     const meant = counting.get(fold(key));
     if (meant === undefined || meant === key) continue;
     throw new TwinKeyError(`the key "${key}" could be taken for "${meant}"; the case of letters counts`);

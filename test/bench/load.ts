@@ -11,6 +11,7 @@ export interface LoadOrder {
   readonly callers: number;
   readonly calls: number;
   readonly progress: boolean;
+  readonly authorization: string | undefined;
 }
 
 export interface LoadDone {
@@ -21,7 +22,10 @@ export interface LoadDone {
   readonly latencies: readonly number[];
 }
 
+let authorization: string | undefined;
+
 const headers = (session?: string): string[] => [
+  ...(authorization === undefined ? [] : ['authorization', authorization]),
   'content-type',
   'application/json',
   'accept',
@@ -77,6 +81,7 @@ async function open(pool: Pool, path: string): Promise<string> {
 const sessions = new Map<string, Promise<string>[]>();
 
 async function run(order: LoadOrder): Promise<LoadDone> {
+  authorization = order.authorization;
   const pool = new Pool(`http://127.0.0.1:${order.port}`, { pipelining: 1, connections: order.callers });
   const key = `${order.port}${order.path}`;
   const open_ = sessions.get(key) ?? [];

@@ -24,6 +24,7 @@ interface Target {
   readonly child: ChildProcess;
   readonly port: number;
   readonly prefix: string;
+  readonly authorization: string | undefined;
 }
 
 const profile = process.argv.includes('--profile');
@@ -46,8 +47,8 @@ async function next<Message>(child: ChildProcess): Promise<Message> {
 
 async function target(name: string, file: string, prefix: string, ...args: string[]): Promise<Target> {
   const child = start(file, ...args);
-  const { port } = await next<{ port: number }>(child);
-  return { name, child, port, prefix };
+  const { port, authorization } = await next<{ port: number; authorization?: string }>(child);
+  return { name, child, port, prefix, authorization };
 }
 
 async function cpu(of: Target): Promise<Extract<Report, { cpuMicros: number }>> {
@@ -55,6 +56,8 @@ async function cpu(of: Target): Promise<Extract<Report, { cpuMicros: number }>> 
   of.child.send('cpu');
   return answer;
 }
+
+type Order = Omit<LoadOrder, 'port' | 'path' | 'authorization'>;
 
 interface Sample {
   readonly cpuPerCall: number;
@@ -68,14 +71,16 @@ const quantile = (numbers: readonly number[], q: number): number =>
   sorted(numbers)[Math.min(numbers.length - 1, Math.floor(numbers.length * q))] ?? Number.NaN;
 const median = (numbers: readonly number[]): number => quantile(numbers, 0.5);
 
-async function measure(
-  load: ChildProcess,
-  of: Target,
-  order: Omit<LoadOrder, 'port' | 'path'>,
-): Promise<Sample> {
+async function measure(load: ChildProcess, of: Target, order: Order): Promise<Sample> {
   const before = await cpu(of);
   const done = next<LoadDone>(load);
-  load.send({ ...order, tool: of.prefix + order.tool, port: of.port, path: '/mcp' } satisfies LoadOrder);
+  load.send({
+    ...order,
+    tool: of.prefix + order.tool,
+    port: of.port,
+    path: '/mcp',
+    authorization: of.authorization,
+  } satisfies LoadOrder);
   const { calls: made, failed, seconds, latencies } = await done;
   const after = await cpu(of);
   if (failed > 0) throw new Error(`${of.name}: ${failed} of ${made} calls failed`);
@@ -93,12 +98,13 @@ const targets = [
   backend,
   await target('bare hop', './targets/hop.ts', '', port),
   await target('this router', './targets/this-router.ts', 'bench__', port),
+  await target('token, rules', './targets/guarded-router.ts', 'bench__', port),
   await target('SDK router', './targets/sdk-router.ts', 'bench__', port),
 ];
 const load = start('./load.ts');
 await next(load);
 
-const cases: { name: string; order: Omit<LoadOrder, 'port' | 'path'>; slow: number }[] = [
+const cases: { name: string; order: Order; slow: number }[] = [
   {
     name: 'small answer, 16 callers',
     order: { tool: 'small', callers: 16, calls, progress: false },

@@ -1,3 +1,4 @@
+import type { Caller } from './caller.ts';
 import type { Message } from './mcp-client.ts';
 
 export interface Listening {
@@ -39,7 +40,31 @@ export function postSse(
   });
 }
 
-export async function readStream(url: string, init: RequestInit): Promise<Listening> {
+/** News of the stateless era (2026-07-28, subscriptions/listen), read as they come. */
+export function listenStateless(
+  url: string,
+  { headers }: Caller,
+  notifications: Record<string, unknown>,
+): Promise<Listening> {
+  const method = 'subscriptions/listen';
+  const _meta = {
+    'io.modelcontextprotocol/protocolVersion': '2026-07-28',
+    'io.modelcontextprotocol/clientCapabilities': {},
+  };
+  return readStream(url, {
+    method: 'POST',
+    headers: {
+      ...headers,
+      accept: 'application/json, text/event-stream',
+      'content-type': 'application/json',
+      'mcp-protocol-version': '2026-07-28',
+      'mcp-method': method,
+    },
+    body: JSON.stringify({ jsonrpc: '2.0', id: 'news', method, params: { notifications, _meta } }),
+  });
+}
+
+async function readStream(url: string, init: RequestInit): Promise<Listening> {
   const controller = new AbortController();
   const response = await fetch(url, { ...init, signal: controller.signal });
   if (!response.ok || !response.body)

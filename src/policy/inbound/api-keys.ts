@@ -79,6 +79,7 @@ export function looksLikeApiKey(text: string): boolean {
 /** The keys that are taken now. */
 export class ApiKeys {
   readonly #wallClock: () => number;
+  #byName: ReadonlyMap<string, ApiKeyEntry> = new Map();
   #byHash: ReadonlyMap<string, { readonly entry: ApiKeyEntry; readonly identity: Identity }> = new Map();
 
   constructor(wallClock: () => number) {
@@ -90,6 +91,7 @@ export class ApiKeys {
   }
 
   replace(entries: readonly ApiKeyEntry[]): void {
+    this.#byName = new Map(entries.map((entry) => [entry.name, entry]));
     this.#byHash = new Map(entries.map((entry) => [entry.sha256, { entry, identity: identityOf(entry) }]));
   }
 
@@ -97,11 +99,18 @@ export class ApiKeys {
   find(key: string): Identity | undefined {
     if (!KEY.test(key)) return undefined;
     const found = this.#byHash.get(hash(key));
-    if (!found) return undefined;
-    const { enabled, notBefore, expires } = found.entry;
+    return found && this.#isValid(found.entry) ? found.identity : undefined;
+  }
+
+  /** Whether a key of this name would be taken now. */
+  has(name: string): boolean {
+    const entry = this.#byName.get(name);
+    return entry !== undefined && this.#isValid(entry);
+  }
+
+  #isValid({ enabled, notBefore, expires }: ApiKeyEntry): boolean {
     const now = this.#wallClock();
-    const valid = enabled && (notBefore ?? now) <= now && (expires === undefined || now < expires);
-    return valid ? found.identity : undefined;
+    return enabled && (notBefore ?? now) <= now && (expires === undefined || now < expires);
   }
 }
 

@@ -89,6 +89,15 @@ export class Authenticator {
     throw unauthenticated(this.#challenge(path, this.#options.requiredScopes));
   }
 
+  /**
+   * Whether a proof that was good once still is, as far as is known here: for streams, which outlast requests.
+   * @param now milliseconds since 1970
+   */
+  isStillGood({ method, key, expiresAt }: Identity, now: number): boolean {
+    if (expiresAt !== undefined && expiresAt <= now) return false;
+    return method !== 'api-key' || key === undefined || (this.#options.keys?.has(key) ?? false);
+  }
+
   /** One challenge with all scopes that a call needs: those of every call, and those of the rule. */
   stepUp(path: string, scopes: readonly string[]): ChallengeError {
     return insufficientScope(

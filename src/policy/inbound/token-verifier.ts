@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 import { decodeJwt } from 'jose';
 import { LRUCache } from 'lru-cache';
 import { RouterError } from '../../errors.ts';
@@ -54,7 +54,7 @@ export class TokenVerifier {
    */
   verify(token: string): VerifiedToken | Promise<VerifiedToken> {
     if (token.length > MAX_TOKEN) throw new TokenRefused('The token is too long');
-    const key = createHash('sha256').update(token).digest('base64');
+    const key = hash('sha256', token, 'base64');
     const known = this.#known.get(key);
     if (known) {
       if (known.expiresAt > this.#options.wallClock()) return known;

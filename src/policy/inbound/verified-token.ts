@@ -49,6 +49,7 @@ export function readClaims(
       digest: identityDigest('token', issuer, subject, client ?? ''),
       issuer,
       ...(client !== undefined && { client }),
+      expiresAt: expires * 1000,
       groups: texts(claimAt(claims, names.groupsClaim)),
       scopes: scopesOf(claims),
       claims,

@@ -126,8 +126,11 @@ describe('createAccess', () => {
     expect(find({ 'x-api-key': one.key })).toMatchObject({ subject: 'one' });
     expect(() => find({ 'x-api-key': two.key })).toThrow(/not valid/);
     expect(() => find({})).toThrow(/Prove who you are/);
+    const first = await find({ 'x-api-key': one.key });
+    expect(authenticator.isStillGood(first, Date.now())).toBe(true);
     writeFileSync(path, `keys: [{ name: two, sha256: ${two.sha256} }]`);
     await eventually(() => find({ 'x-api-key': two.key }));
+    expect(authenticator.isStillGood(first, Date.now())).toBe(false);
     expect(() => find({ 'x-api-key': one.key })).toThrow(/not valid/);
     // A file that is wrong, or gone, for a moment takes nobody's key away.
     writeFileSync(path, 'keys: [');

@@ -6,10 +6,20 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { newApiKey } from '../../../src/policy/inbound/api-keys.ts';
 import { startAuthorizationServer, type AuthorizationServer } from '../../support/authorization-server.ts';
 import { startBackend, type Backend } from '../../support/backend.ts';
-import { bearer, initialize, inSession, nobody, only, openSession, stateless } from '../../support/caller.ts';
+import {
+  bearer,
+  initialize,
+  inSession,
+  nobody,
+  only,
+  openSession,
+  stateless,
+  type Caller,
+} from '../../support/caller.ts';
 import { eventually } from '../../support/eventually.ts';
 import { raw } from '../../support/mcp-client.ts';
 import { registered, startHandRouter, type HandRouter } from '../../support/router.ts';
+import { listenSse, listenStateless } from '../../support/sse-listener.ts';
 
 const publicUrl = 'https://mcp.example.com';
 const ann = newApiKey();
@@ -218,5 +228,29 @@ describe('a session', () => {
       await rotated.stop();
       await without.stop();
     }
+  });
+});
+
+describe('a stream', () => {
+  it('ends when the proof of its caller does, and opens again with a new one', async () => {
+    const url = `${router.url}/mcp`;
+    const claims = { iss: issuing.issuer, sub: 'ann', client_id: 'cli', aud: `${publicUrl}/mcp` };
+    const until = async (seconds: number): Promise<Caller> =>
+      bearer(await issuing.forge({ ...claims, exp: Math.floor(Date.now() / 1000) + seconds }));
+    const [short, long] = [await until(3), await until(600)];
+    const session = await openSession(short, url);
+    const filter = { toolsListChanged: true };
+    const [stream, subscription, lasting] = [
+      await listenSse(url, session, short.headers),
+      await listenStateless(url, short, filter),
+      await listenStateless(url, long, filter),
+    ];
+    await eventually(() => stream.ended() && subscription.ended(), { withinMs: 25_000 });
+    expect(lasting.ended()).toBe(false);
+    // The same session, with a token that was renewed.
+    const again = await listenSse(url, session, long.headers);
+    expect(again.ended()).toBe(false);
+    again.close();
+    lasting.close();
   });
 });

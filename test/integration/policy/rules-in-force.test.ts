@@ -9,7 +9,7 @@ import { startBackend, type Backend } from '../../support/backend.ts';
 import { ask, bearer, inSession, only, openSession, stateless, type Caller } from '../../support/caller.ts';
 import { eventually } from '../../support/eventually.ts';
 import { registered, startHandRouter, type HandRouter } from '../../support/router.ts';
-import { listenSse, readStream, type Listening } from '../../support/sse-listener.ts';
+import { listenSse, listenStateless, type Listening } from '../../support/sse-listener.ts';
 
 /** Rules that change, run dry, or ask for scopes, as clients meet them. */
 
@@ -72,29 +72,8 @@ afterAll(async () => {
 
 const changed = (kind: string) => `notifications/${kind}/list_changed`;
 
-/** News of the stateless era. */
-function listenStateless({ headers }: Caller, notifications: Record<string, unknown>): Promise<Listening> {
-  const _meta = {
-    'io.modelcontextprotocol/protocolVersion': '2026-07-28',
-    'io.modelcontextprotocol/clientCapabilities': {},
-  };
-  return readStream(`${router.url}/mcp`, {
-    method: 'POST',
-    headers: {
-      ...headers,
-      accept: 'application/json, text/event-stream',
-      'content-type': 'application/json',
-      'mcp-protocol-version': '2026-07-28',
-      'mcp-method': 'subscriptions/listen',
-    },
-    body: JSON.stringify({
-      jsonrpc: '2.0',
-      id: 'news',
-      method: 'subscriptions/listen',
-      params: { notifications, _meta },
-    }),
-  });
-}
+const listen = (caller: Caller, notifications: Record<string, unknown>): Promise<Listening> =>
+  listenStateless(`${router.url}/mcp`, caller, notifications);
 
 describe('rules that change', () => {
   beforeEach(() =>
@@ -119,8 +98,8 @@ describe('rules that change', () => {
       await listenSse(url, ofBob, bob.headers),
     ];
     const [annListens, bobListens] = [
-      await listenStateless(ann, { toolsListChanged: true }),
-      await listenStateless(bob, { toolsListChanged: true }),
+      await listen(ann, { toolsListChanged: true }),
+      await listen(bob, { toolsListChanged: true }),
     ];
     const count = ({ messages }: Listening) =>
       messages.filter(({ method }) => method === changed('tools')).length;
@@ -176,8 +155,8 @@ describe('rules that change', () => {
     const streams = [
       await listenSse(url, ofAnn, ann.headers),
       await listenSse(url, ofBob, bob.headers),
-      await listenStateless(ann, { resourceSubscriptions: [watched] }),
-      await listenStateless(bob, { resourceSubscriptions: [watched] }),
+      await listen(ann, { resourceSubscriptions: [watched] }),
+      await listen(bob, { resourceSubscriptions: [watched] }),
     ];
     const heard = (): number[] =>
       streams.map(
@@ -203,7 +182,7 @@ describe('rules that change', () => {
   });
 
   it('refuse subscriptions to what is denied as if nobody had it', async () => {
-    const stream = await listenStateless(bob, { resourceSubscriptions: [watched, 'test://nobody-has-this'] });
+    const stream = await listen(bob, { resourceSubscriptions: [watched, 'test://nobody-has-this'] });
     await eventually(() => stream.messages.length > 0);
     expect(stream.messages[0]?.params).toMatchObject({ notifications: { resourceSubscriptions: [] } });
     stream.close();
