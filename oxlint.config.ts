@@ -43,6 +43,7 @@ const rooms: Record<string, { rooms: string[]; packages: string[] }> = {
     rooms: ['policy', 'policy/rules'],
     packages: ['zod', 'lru-cache', 'jose', 'oauth4webapi', 'node:crypto', 'node:http', 'node:tls'],
   },
+  explain: { rooms: ['catalog', 'routing'], packages: ['fastest-levenshtein'] },
   observability: { rooms: [], packages: ['winston', 'prom-client', 'node:*'] },
   admin: { rooms: [], packages: ['express', 'node:http', 'node:crypto'] },
   shaping: {

@@ -3,6 +3,7 @@ import { fileURLToPath } from 'node:url';
 import { format, resolveConfig } from 'prettier';
 import { settings, type Setting } from '../src/config/settings.ts';
 import { errorTable } from '../src/errors.ts';
+import { doubtSentences, reasonTable } from '../src/explain/reasons.ts';
 import { metricTable } from '../src/observability/metrics.ts';
 
 /**
@@ -66,6 +67,23 @@ function metricsPage(): string {
   return `# Metrics\n\n${note}\`/metrics\` on the admin plane, in Prometheus' format. Node's own series (\`process_…\`, \`nodejs_…\`) stand beside these.\n\n| name | type | labels | |\n| --- | --- | --- | --- |\n${rows.join('\n')}\n`;
 }
 
+function reasonsPage(): string {
+  const effects = { gone: 'not there', partly: 'for some', note: 'a note' } as const;
+  const rows = Object.entries(reasonTable).map(
+    ([code, reason]) =>
+      `| \`${code}\` | ${effects[reason.effect]} | ${cell(reason.doc)} | ${cell('mend' in reason ? reason.mend : '')} |`,
+  );
+  const doubts = Object.entries(doubtSentences).map(
+    ([doubt, { sentence, mend }]) => `| \`${doubt}\` | ${cell(sentence)} | ${cell(mend)} |`,
+  );
+  return (
+    `# Why something is not there\n\n${note}What \`mcp-consul-router explain NAME\` and \`/api/v1/explain?name=\` say, by code. ` +
+    'The sentence that you get names the thing, and carries the words of the server or the check.\n\n' +
+    `| code | takes away | when | what to do |\n| --- | --- | --- | --- |\n${rows.join('\n')}\n\n` +
+    `\`STALE\` says why Consul is not believed:\n\n| reason | | what to do |\n| --- | --- | --- |\n${doubts.join('\n')}\n`
+  );
+}
+
 const check = process.argv.includes('--check');
 const options = (await resolveConfig(fileURLToPath(import.meta.url))) ?? {};
 mkdirSync(folder, { recursive: true });
@@ -73,6 +91,7 @@ for (const [file, page] of Object.entries({
   'settings.md': settingsPage(),
   'errors.md': errorsPage(),
   'metrics.md': metricsPage(),
+  'reasons.md': reasonsPage(),
 })) {
   const text = await format(page, { ...options, parser: 'markdown' });
   if (!check) writeFileSync(folder + file, text);

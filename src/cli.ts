@@ -7,6 +7,7 @@ import { configCommand } from './cli/config.ts';
 import { connectCommand } from './cli/connect.ts';
 import { demoCommand } from './cli/demo.ts';
 import { policyCommand } from './cli/policy.ts';
+import { explainCommand } from './cli/explain.ts';
 import { runCommand } from './cli/run.ts';
 import { serveCommand } from './cli/serve.ts';
 import { describeError, RouterError } from './errors.ts';
@@ -24,6 +25,7 @@ async function main(argv: readonly string[]): Promise<number> {
     .addCommand(runCommand())
     .addCommand(connectCommand())
     .addCommand(listCommand())
+    .addCommand(explainCommand())
     .addCommand(configCommand())
     .addCommand(policyCommand())
     .addCommand(keysCommand())

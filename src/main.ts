@@ -15,10 +15,15 @@ import { isLoopback, type HostPort } from './config/values.ts';
 import type { Settings } from './config/settings.ts';
 import { ConsulClient } from './discovery/consul-client.ts';
 import { KvWatch } from './discovery/kv-watch.ts';
+import { lookUp } from './discovery/look-up.ts';
 import { ownNode } from './discovery/own-node.ts';
 import { Registry, type RegistryStatus } from './discovery/registry.ts';
 import { parseRollout, rolloutKey, ROLLOUTS_PATH } from './discovery/rollouts.ts';
 import { describeError, RouterError } from './errors.ts';
+import { chancesOf } from './explain/chances.ts';
+import { explain } from './explain/explain.ts';
+import { explainSession } from './explain/session.ts';
+import type { LookUp, Outlook } from './explain/outlook.ts';
 import { ClientSessions } from './gateway/client-sessions.ts';
 import { Deadlines } from './gateway/deadlines.ts';
 import { Drains } from './gateway/drains.ts';
@@ -85,6 +90,8 @@ export interface RouterParts {
   readonly rollouts?: (onChange: () => void, onError: (reason: DoubtReason) => void) => RolloutsPort;
   /** Where rules, keys and workspaces are that stand in no file. */
   readonly kv?: OpenKv;
+  /** Asks Consul for what the router does not know; without it, explanations end there. */
+  readonly lookUp?: LookUp;
   /** Where the router is; without it, or where it gives undefined, no instance is nearer than another. */
   readonly home?: (signal: AbortSignal) => Promise<Layout['home'] | undefined>;
 }
@@ -144,6 +151,13 @@ export function consulKv(settings: Settings, client: ConsulClient, log: Log): No
       random: Math.random,
     });
 }
+
+/** What Consul itself says of a service that the router does not serve. */
+export function consulLookUp(settings: Settings, client: ConsulClient): LookUp {
+  return (service) => lookUp(client, settings.datacenters, service);
+}
+
+const noConsul: LookUp = () => Promise.resolve({ kind: 'failed', reason: 'this router has none' });
 
 /** The Consul node that the router is on: as the settings say, else as the agent does. */
 export function homeNode(
@@ -304,6 +318,16 @@ export async function startRouter(settings: Settings, parts: RouterParts): Promi
       const wrong = rollouts?.problems.get(rolloutKey(service));
       const route = reconciler.table.services.get(service);
       return [...(wrong ? [wrong] : []), ...(route ? versionProblems(route) : [])];
+    },
+  });
+
+  const outlook = (): Outlook => ({
+    ...moment(),
+    chances: (route, item) => chancesOf(route, item, book),
+    settings: {
+      tag: settings.tag,
+      unhealthyGraceMs: settings.unhealthyGrace,
+      pageSize: settings.pageSize,
     },
   });
 
@@ -476,6 +500,8 @@ export async function startRouter(settings: Settings, parts: RouterParts): Promi
         catalog: () => catalogView(moment()),
         services: () => servicesView(moment()),
         service: (service) => serviceView(service, moment()),
+        explain: (query) => explain(query, outlook(), parts.lookUp ?? noConsul),
+        explainSession: (id) => explainSession(sessions.inspect(id)),
         sessions: () => ({ sessions: Array.from(sessions.all(), (session) => session.describe(now())) }),
       },
       { token: settings.adminToken },

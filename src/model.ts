@@ -166,6 +166,30 @@ export interface RegistrySnapshot {
   readonly doubt?: DoubtReason;
 }
 
+/** What Consul itself says of a service that the router does not serve. */
+export type Sighting =
+  | {
+      readonly kind: 'seen';
+      /** By datacenter, also of datacenters that the router does not ask. */
+      readonly found: readonly SeenService[];
+      /** Names of all services that the token may see in the datacenters that the router asks. */
+      readonly names: readonly string[];
+      /** ACLs hid something. */
+      readonly filtered: boolean;
+    }
+  /** Consul could not be asked; a sentence. */
+  | { readonly kind: 'failed'; readonly reason: string };
+
+export interface SeenService {
+  readonly datacenter: string;
+  /** One of those that the router asks. */
+  readonly asked: boolean;
+  /** All tags that its instances have. */
+  readonly tags: readonly string[];
+  /** `""` is a plain service. */
+  readonly kinds: readonly string[];
+}
+
 // ---------------------------------------------------------------------------------------------------------
 // What servers can do
 

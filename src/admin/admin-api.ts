@@ -11,12 +11,18 @@ export interface AdminPorts {
   /** Undefined for a service that nobody knows. */
   readonly service: (name: string) => unknown;
   readonly sessions: () => unknown;
+  readonly explain: (query: string) => Promise<unknown>;
+  /** Of a session id, which is a credential: it comes in a header, where no log keeps it. */
+  readonly explainSession: (id: string) => unknown;
 }
 
 export interface AdminOptions {
   /** Bearer token for all but the health checks; undefined on loopback. */
   readonly token: string | undefined;
 }
+
+/** URIs may be long. */
+const MAX_NAME = 4096;
 
 /** Health, metrics and the API that the commands read. */
 export function adminApp(ports: AdminPorts, options: AdminOptions): express.Express {
@@ -59,6 +65,18 @@ export function adminApp(ports: AdminPorts, options: AdminOptions): express.Expr
   });
   app.get('/api/v1/sessions', (_request, response) => {
     response.json(ports.sessions());
+  });
+
+  app.get('/api/v1/explain', (request, response, next) => {
+    const session = request.get('mcp-session-id');
+    const { name } = request.query;
+    if (session !== undefined) response.json(ports.explainSession(session));
+    else if (typeof name === 'string' && name !== '' && name.length <= MAX_NAME) {
+      ports.explain(name).then((explanation) => response.json(explanation), next);
+    } else {
+      const message = `Say what is to be explained: ?name=TOOL, or a header Mcp-Session-Id; up to ${MAX_NAME} characters.`;
+      response.status(400).json({ error: { code: 'INVALID_REQUEST', message } });
+    }
   });
 
   app.use((_request, response) => {

@@ -17,9 +17,14 @@ export function addAdminOptions(command: Command): Command {
 
 /**
  * Asks a running router.
+ * @param more further headers
  * @throws {Error} with what to do next.
  */
-export async function askAdmin(command: Command, path: string): Promise<unknown> {
+export async function askAdmin(
+  command: Command,
+  path: string,
+  more: Readonly<Record<string, string>> = {},
+): Promise<unknown> {
   const env = environment();
   const base =
     (command.getOptionValue('admin') as string | undefined) ??
@@ -29,7 +34,7 @@ export async function askAdmin(command: Command, path: string): Promise<unknown>
   let response: Response;
   try {
     response = await fetch(new URL(path, base), {
-      headers: token === undefined ? {} : { authorization: `Bearer ${token}` },
+      headers: { ...more, ...(token !== undefined && { authorization: `Bearer ${token}` }) },
       signal: AbortSignal.timeout(10_000),
     });
   } catch (error) {

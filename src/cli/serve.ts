@@ -6,7 +6,15 @@ import { isLoopback, type HostPort } from '../config/values.ts';
 import { version } from '../version.ts';
 import { createLog } from '../observability/log.ts';
 import { keepRegistered, type ServiceDefinition } from '../discovery/registration.ts';
-import { consulClient, consulKv, consulRegistry, consulRollouts, homeNode, startRouter } from '../main.ts';
+import {
+  consulClient,
+  consulKv,
+  consulLookUp,
+  consulRegistry,
+  consulRollouts,
+  homeNode,
+  startRouter,
+} from '../main.ts';
 import { UsageError } from './errors.ts';
 import { loadKeyRing, loadSettings } from './load-settings.ts';
 import { addSettingOptions } from './settings-options.ts';
@@ -46,6 +54,7 @@ async function serve(settings: Settings): Promise<void> {
     log,
     keyRing: loadKeyRing(settings),
     registry: consulRegistry(settings, client, log),
+    lookUp: consulLookUp(settings, client),
     rollouts: consulRollouts(settings, client, log),
     kv: consulKv(settings, client, log),
     home: homeNode(settings, client, log),

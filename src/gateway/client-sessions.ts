@@ -2,7 +2,7 @@ import { LRUCache } from 'lru-cache';
 import { RouterError } from '../errors.ts';
 import type { Clock, Identity } from '../model.ts';
 import type { SessionChange, Store } from '../store/store.ts';
-import { ClientSession, type ClientSessionParts } from './client-session.ts';
+import { ClientSession, type ClientSessionParts, type SessionView } from './client-session.ts';
 import type { Scope } from './scope.ts';
 import {
   newSessionId,
@@ -28,6 +28,15 @@ export interface ClientSessionsOptions extends ClientSessionParts {
 
 /** Ended sessions are remembered so that their ids, still valid by their seal, don't come back to life. */
 const MAX_ENDED = 100_000;
+
+/** What is known of a session id. */
+export type SessionInspection =
+  | { readonly kind: 'unsealed' }
+  | { readonly kind: 'too-old'; readonly ageMs: number }
+  | { readonly kind: 'ended' }
+  /** Good, and this process holds nothing of it. */
+  | { readonly kind: 'elsewhere'; readonly path: string; readonly protocolVersion: string }
+  | { readonly kind: 'here'; readonly view: SessionView };
 
 /**
  * The client sessions that this process works for, bounded in number and idleness. Dropping one is harmless:
@@ -92,6 +101,19 @@ export class ClientSessions {
    */
   restoring(session: ClientSession): Promise<void> | undefined {
     return this.#restoring.get(session);
+  }
+
+  /** For operators: what becomes of an id, whoever holds it. */
+  inspect(sealed: string): SessionInspection {
+    const known = this.#sessions.peek(sealed as SealedSessionId);
+    const seal = known?.seal ?? this.#options.sealer.open(sealed);
+    if (!seal) return { kind: 'unsealed' };
+    const ageMs = this.#options.wallClock() - seal.issuedAt;
+    if (ageMs > this.#options.maxAgeMs) return { kind: 'too-old', ageMs };
+    if (this.#ended.has(seal.id)) return { kind: 'ended' };
+    return known
+      ? { kind: 'here', view: known.describe(this.#options.now()) }
+      : { kind: 'elsewhere', path: seal.path, protocolVersion: seal.protocolVersion };
   }
 
   /** Ends a session for good, with its sessions at backends. */
