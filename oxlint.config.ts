@@ -45,7 +45,7 @@ const rooms: Record<string, { rooms: string[]; packages: string[] }> = {
   },
   explain: { rooms: ['catalog', 'routing'], packages: ['fastest-levenshtein'] },
   observability: { rooms: [], packages: ['winston', 'prom-client', 'node:*'] },
-  admin: { rooms: [], packages: ['express', 'node:http', 'node:crypto'] },
+  admin: { rooms: [], packages: ['express', 'compression', 'node:http', 'node:crypto'] },
   shaping: {
     rooms: [],
     packages: [
@@ -87,6 +87,39 @@ function inHouse(name: string, house: string | undefined): string[] {
   return name.startsWith(`${house}/`) ? [`!../${name.slice(`${house}/`.length)}/**`] : [];
 }
 
+/** The dashboard runs in browsers: of the router it knows the shapes of the admin API, which are types. */
+const browserRule: OxlintOverride = {
+  files: ['src/admin/ui/**/*.ts', 'src/admin/ui/**/*.tsx'],
+  rules: {
+    'no-restricted-imports': [
+      'error',
+      {
+        patterns: [
+          {
+            group: [
+              '**',
+              '!./**',
+              '!../form/*',
+              '!../live/*',
+              '!../parts/*',
+              '!../views/*',
+              '!../../shapes.ts',
+              '!../../../model.ts',
+              '!preact',
+              '!preact/hooks',
+              '!@preact/signals',
+              '!@tanstack/virtual-core',
+              '!eventsource-parser',
+            ],
+            message:
+              'The dashboard may import its own files, the shapes of the admin API, preact and its own packages.',
+          },
+        ],
+      },
+    ],
+  },
+};
+
 export default defineConfig({
   plugins: ['typescript', 'unicorn', 'import', 'promise', 'node', 'vitest', 'oxc'],
   categories: { correctness: 'error', suspicious: 'error', perf: 'error' },
@@ -118,16 +151,20 @@ export default defineConfig({
   },
   overrides: [
     ...Object.entries(rooms).flatMap(([room, allowed]) => roomRule(room, allowed)),
+    browserRule,
     { files: ['src/config/environment.ts'], rules: { 'node/no-process-env': 'off' } },
     { files: ['src/cli.ts', 'src/cli/**/*.ts'], rules: { 'eslint/no-console': 'off' } },
     {
-      files: ['test/**/*.ts', 'test/**/*.mjs', '*.ts'],
+      files: ['test/**/*.ts', 'test/**/*.mjs', 'tools/**/*.ts', '*.ts'],
       rules: {
         'typescript/no-non-null-assertion': 'off',
         'node/no-process-env': 'off',
         'eslint/no-console': 'off',
         'import/no-default-export': 'off',
-        'vitest/expect-expect': ['error', { assertFunctionNames: ['expect', 'eventually', 'fc.assert'] }],
+        'vitest/expect-expect': [
+          'error',
+          { assertFunctionNames: ['expect', 'eventually', 'fc.assert', 'shows'] },
+        ],
         'unicorn/consistent-function-scoping': 'off',
         'no-unsafe-optional-chaining': 'off',
         'unicorn/prefer-set-has': 'off',

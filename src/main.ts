@@ -2,15 +2,8 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import { createAccess } from './access.ts';
 import type { AddressInfo } from 'node:net';
 import { setImmediate } from 'node:timers/promises';
-import { adminApp } from './admin/admin-api.ts';
-import {
-  allProblems,
-  catalogView,
-  countStates,
-  serviceView,
-  servicesView,
-  type Moment,
-} from './admin/views.ts';
+import { createAdminPlane } from './admin-plane.ts';
+import { allProblems, countStates, type Moment } from './admin/views.ts';
 import { isLoopback, type HostPort } from './config/values.ts';
 import type { Settings } from './config/settings.ts';
 import { ConsulClient } from './discovery/consul-client.ts';
@@ -27,7 +20,7 @@ import type { LookUp, Outlook } from './explain/outlook.ts';
 import { ClientSessions } from './gateway/client-sessions.ts';
 import { Deadlines } from './gateway/deadlines.ts';
 import { Drains } from './gateway/drains.ts';
-import { Edge } from './gateway/edge.ts';
+import { Edge, type EdgeOptions } from './gateway/edge.ts';
 import { EventLogs } from './gateway/event-logs.ts';
 import { HeldCalls } from './gateway/held-calls.ts';
 import { HeldElsewhere } from './gateway/held-elsewhere.ts';
@@ -36,6 +29,7 @@ import { ListBytes } from './gateway/list-bytes.ts';
 import { Notices } from './gateway/notices.ts';
 import { OwnTools } from './gateway/own-tools.ts';
 import { answerMetadata } from './gateway/protected-resource.ts';
+import { makeOwnCall } from './gateway/own-call.ts';
 import { notFound } from './gateway/scope.ts';
 import type { Place } from './gateway/resource-watches.ts';
 import { RetryBudget } from './gateway/retry-budget.ts';
@@ -218,6 +212,12 @@ const SWEEP_MS = 10_000;
 const HEADERS_TIMEOUT_MS = 15_000;
 const REQUEST_TIMEOUT_MS = 60_000;
 
+/** Who tries a tool out on the admin plane. */
+const operator = {
+  identity: { subject: 'operator', method: 'none', digest: 'operator', groups: [], scopes: [], claims: {} },
+  clientInfo: { name: `${name} dashboard`, version },
+} as const;
+
 /** Builds every part, by hand and in order: the one place to read to know what exists. */
 export async function startRouter(settings: Settings, parts: RouterParts): Promise<Router> {
   const { log } = parts;
@@ -247,7 +247,10 @@ export async function startRouter(settings: Settings, parts: RouterParts): Promi
     timeoutMs: settings.probeTimeout,
     maxListBytes: settings.maxListBytes,
     refreshMs: settings.probeRefresh,
-    onLearned: () => reconciler.onLearned(),
+    onLearned: () => {
+      reconciler.onLearned();
+      admin.touch();
+    },
     onLook: (result, durationMs, instance) => {
       metrics.lookEnded(result, durationMs);
       book.looked(instance, result, durationMs);
@@ -303,6 +306,7 @@ export async function startRouter(settings: Settings, parts: RouterParts): Promi
       notices.changed();
       toolSearch.follow(next.catalog);
       metrics.tableSwapped();
+      admin.swapped(next, previous);
       log.info('table changed', tableDifference(next, previous));
     },
     log,
@@ -403,7 +407,7 @@ export async function startRouter(settings: Settings, parts: RouterParts): Promi
     allowedHosts: settings.allowedHosts,
     allowedOrigins: settings.allowedOrigins,
   };
-  const edge = new Edge({
+  const edgeOptions: EdgeOptions = {
     router: { name, version },
     sights,
     stepUp: (path, scopes) => access.authenticator.stepUp(path, scopes),
@@ -433,7 +437,10 @@ export async function startRouter(settings: Settings, parts: RouterParts): Promi
       observer: {
         retryDenied: (service) => metrics.retryDenied(service),
         hedgeEnded: (service, result) => metrics.hedgeEnded(service, result),
-        callEnded: (call) => metrics.callEnded(call.service, call.result, call.attempts, call.durationMs),
+        callEnded: (call) => {
+          metrics.callEnded(call.service, call.result, call.attempts, call.durationMs);
+          admin.callEnded(call);
+        },
       },
     },
     lists: { lists: new ListBytes(), pageSize: settings.pageSize },
@@ -445,11 +452,15 @@ export async function startRouter(settings: Settings, parts: RouterParts): Promi
     maxBodyBytes: settings.maxBody,
     keepAliveMs: settings.keepAlive,
     log,
-  });
+  };
+  const edge = new Edge(edgeOptions);
 
   // The registry and what is told of it.
   const registry = parts.registry(
-    (snapshot) => reconciler.onSnapshot(snapshot),
+    (snapshot) => {
+      reconciler.onSnapshot(snapshot);
+      admin.touch();
+    },
     (reason) => metrics.consulError(reason),
   );
   const metrics = new Metrics({
@@ -491,25 +502,25 @@ export async function startRouter(settings: Settings, parts: RouterParts): Promi
         .end(errorResponse('null', error.toRpc()));
     },
   );
-  const adminServer = createServer(
-    adminApp(
-      {
-        version,
-        ready: () => readiness(registry.status(), access.policy.waiting, draining, reconciler.table.version),
-        metrics: async () => ({ contentType: metrics.contentType, text: await metrics.page() }),
-        catalog: () => catalogView(moment()),
-        services: () => servicesView(moment()),
-        service: (service) => serviceView(service, moment()),
-        explain: (query) => explain(query, outlook(), parts.lookUp ?? noConsul),
-        explainSession: (id) => explainSession(sessions.inspect(id)),
-        sessions: () => ({ sessions: Array.from(sessions.all(), (session) => session.describe(now())) }),
-      },
-      { token: settings.adminToken },
-    ),
-  );
-  const [dataAt, admin] = await listenOnBoth(settings, dataServer, adminServer).catch((error: unknown) => {
+  const admin = createAdminPlane(settings, {
+    version,
+    ready: () => readiness(registry.status(), access.policy.waiting, draining, reconciler.table.version),
+    metrics: async () => ({ contentType: metrics.contentType, text: await metrics.page() }),
+    moment,
+    registry: () => registry.status(),
+    sessions: () => Array.from(sessions.all(), (session) => session.describe(now())),
+    status: () => ({ data, draining, sessions: sessions.size, running: deadlines.size }),
+    callTool: (request, message, done) =>
+      makeOwnCall(edgeOptions, { ...request, ...operator }, log, message, done),
+    explain: (query) => explain(query, outlook(), parts.lookUp ?? noConsul),
+    explainSession: (id) => explainSession(sessions.inspect(id)),
+    wallClock: Date.now,
+  });
+  const adminServer = createServer(admin.app);
+  const [dataAt, adminAt] = await listenOnBoth(settings, dataServer, adminServer).catch((error: unknown) => {
     // It watches already; nothing else does.
     access.stop();
+    admin.stop();
     throw error;
   });
   data = dataAt;
@@ -531,11 +542,11 @@ export async function startRouter(settings: Settings, parts: RouterParts): Promi
   void parts.home?.(stopping.signal).then(moveIn);
   rollouts?.start();
   registry.start();
-  log.info('router started', { version, data: show(data), admin: show(admin) });
+  log.info('router started', { version, data: show(data), admin: show(adminAt) });
 
   return {
     data,
-    admin,
+    admin: adminAt,
     async stop(farewell) {
       draining = true;
       stopping.abort();
@@ -557,6 +568,7 @@ export async function startRouter(settings: Settings, parts: RouterParts): Promi
       sseClients.end();
       await Promise.all([sessions.close(), pool.close(), prober.close()]);
       await store.stop();
+      admin.stop();
       dataServer.closeAllConnections();
       adminServer.close();
       adminServer.closeAllConnections();

@@ -1,7 +1,9 @@
 import type {
   CatalogItem,
+  CatalogService,
   Instance,
   InstanceId,
+  InstanceState,
   Learned,
   Problem,
   RegisteredService,
@@ -10,6 +12,7 @@ import type {
   ServiceName,
   ServiceRoute,
 } from '../model.ts';
+import type { InstanceView, ProbeView, ServiceBody, ServicesBody, ServiceSummary } from './shapes.ts';
 
 /** JSON shapes of the admin API, made from the table and the registry of one moment. */
 
@@ -19,9 +22,7 @@ export interface LoadOf {
 }
 
 /** Shown as it is; see routing/standing.ts. */
-export interface StandingOf {
-  readonly state: string;
-}
+export type StandingOf = NonNullable<InstanceView['standing']>;
 
 export interface Moment {
   readonly table: RoutingTable;
@@ -50,29 +51,51 @@ export function catalogView({ table }: Pick<Moment, 'table'>): unknown {
   };
 }
 
-export function servicesView(moment: Moment): unknown {
-  const services = [...(moment.snapshot?.services.values() ?? [])];
+export function servicesView(moment: Moment): ServicesBody {
   return {
     version: moment.table.version,
     ...(moment.snapshot?.doubt !== undefined && { stale: moment.snapshot.doubt }),
-    services: services.map((service) => {
-      const route = moment.table.services.get(service.name);
-      return {
-        name: service.name,
-        namespace: service.settings.namespace,
-        instances: countStates(service),
-        healthy: route?.targets.length ?? 0,
-        tools: toolCount(moment.table, service.name),
-        problems: allProblems(service, moment).length,
-        ...(service.doubt !== undefined && { stale: service.doubt }),
-      };
-    }),
+    services: summaries(moment),
     skipped: moment.snapshot?.skipped ?? [],
   };
 }
 
+/** One line for every registered service. */
+export function summaries(moment: Moment): readonly ServiceSummary[] {
+  return Array.from(moment.snapshot?.services.values() ?? [], (service) => summary(service, moment));
+}
+
+function summary(service: RegisteredService, moment: Moment): ServiceSummary {
+  const shown = moment.table.catalog.byName.get(service.name);
+  const latencies = service.instances
+    .map((instance) => moment.load.latencyMs(instance.id))
+    .filter((latency) => latency !== undefined);
+  const definitions = new Set<string>();
+  for (const instance of service.instances) {
+    const learned = moment.learned(instance);
+    if (learned.kind === 'learned') definitions.add(learned.definition.digest);
+  }
+  const versions = new Set(service.instances.flatMap(({ version }) => version ?? []));
+  return {
+    name: service.name,
+    namespace: service.settings.namespace,
+    instances: countStates(service),
+    healthy: moment.table.services.get(service.name)?.targets.length ?? 0,
+    tools: shown?.tools.length ?? 0,
+    prompts: shown?.prompts.length ?? 0,
+    resources: (shown?.resources.length ?? 0) + (shown?.resourceTemplates.length ?? 0),
+    problems: allProblems(service, moment).length,
+    versions: [...versions].sort(),
+    definitions: definitions.size,
+    inFlight: service.instances.reduce((sum, instance) => sum + moment.load.inFlight(instance.id), 0),
+    latencyMs: latencies.length === 0 ? null : Math.round(Math.max(...latencies)),
+    edition: shown ? editionOf(shown) : null,
+    ...(service.doubt !== undefined && { stale: service.doubt }),
+  };
+}
+
 /** Everything that is known of one service; undefined for one that Consul does not have. */
-export function serviceView(name: string, moment: Moment): unknown {
+export function serviceView(name: string, moment: Moment): ServiceBody | undefined {
   const service = [...(moment.snapshot?.services.values() ?? [])].find((entry) => entry.name === name);
   if (!service) {
     const skipped = moment.snapshot?.skipped.filter((entry) => entry.service === name) ?? [];
@@ -84,7 +107,7 @@ export function serviceView(name: string, moment: Moment): unknown {
   return {
     name,
     served: true,
-    settings: service.settings,
+    settings: { ...service.settings },
     ...(route?.versions && { versions: Object.fromEntries(route.versions) }),
     ...(service.doubt !== undefined && { stale: service.doubt }),
     problems: allProblems(service, moment),
@@ -107,7 +130,7 @@ export function serviceView(name: string, moment: Moment): unknown {
   };
 }
 
-function instanceView(instance: Instance, standing: StandingOf | undefined, moment: Moment): unknown {
+function instanceView(instance: Instance, standing: StandingOf | undefined, moment: Moment): InstanceView {
   const learned = moment.learned(instance);
   const target = moment.table.services.get(instance.service)?.pool.byId.get(instance.id);
   return {
@@ -122,7 +145,7 @@ function instanceView(instance: Instance, standing: StandingOf | undefined, mome
     version: instance.version ?? null,
     receivesCalls: target !== undefined && standing?.state !== 'ejected',
     weight: target?.weight ?? 0,
-    standing,
+    ...(standing && { standing }),
     inFlight: moment.load.inFlight(instance.id),
     latencyMs: moment.load.latencyMs(instance.id) ?? null,
     probe: probeView(learned),
@@ -130,7 +153,7 @@ function instanceView(instance: Instance, standing: StandingOf | undefined, mome
   };
 }
 
-function probeView(learned: Learned): unknown {
+function probeView(learned: Learned): ProbeView {
   switch (learned.kind) {
     case 'pending':
       return { result: 'pending' };
@@ -170,12 +193,18 @@ export function allProblems(service: RegisteredService, moment: Moment): readonl
   ];
 }
 
-export function countStates(service: RegisteredService): Record<string, number> {
-  const counts: Record<string, number> = { passing: 0, warning: 0, critical: 0, maintenance: 0 };
-  for (const instance of service.instances) counts[instance.state] = (counts[instance.state] ?? 0) + 1;
-  return counts;
+let editions = 0;
+const edition = new WeakMap<CatalogService, string>();
+
+/** A catalog entry keeps its identity while what it shows stays the same. */
+function editionOf(shown: CatalogService): string {
+  const known = edition.get(shown) ?? `${shown.definition.digest.slice(0, 12)}.${++editions}`;
+  edition.set(shown, known);
+  return known;
 }
 
-function toolCount(table: RoutingTable, name: string): number {
-  return table.catalog.services.find((entry) => entry.name === name)?.tools.length ?? 0;
+export function countStates(service: RegisteredService): Record<InstanceState, number> {
+  const counts: Record<InstanceState, number> = { passing: 0, warning: 0, critical: 0, maintenance: 0 };
+  for (const instance of service.instances) counts[instance.state]++;
+  return counts;
 }

@@ -58,6 +58,7 @@ It stays up until Ctrl-C. Try it:
 
   MCP endpoint   ${stage.url}
   one service    ${stage.url.replace('/mcp', '/services/files/mcp')}
+  dashboard      ${stage.adminUrl}/
   admin API      ${stage.adminUrl}/api/v1/services
   metrics        ${stage.adminUrl}/metrics
   Consul         http://${stage.consul.httpAddr}/ui

@@ -129,6 +129,8 @@ export interface CallEnd {
   readonly attempts: number;
   readonly durationMs: number;
   readonly caller: Caller;
+  /** Why the last attempt that failed did. */
+  readonly trouble: string | undefined;
 }
 
 /** How often a request may be sent. */
@@ -818,6 +820,7 @@ export class Call implements Receiver, RunningCall, BridgedCall, HeldCall, Waite
 
   #fail(error: RouterError, outcome: Outcome = 'failed'): void {
     if (this.#over || this.#waits(() => this.#fail(error, outcome))) return;
+    this.#lastError = error;
     this.#answer.fail(this.#clientId, error);
     this.#finish(outcome, error.code);
   }
@@ -848,6 +851,7 @@ export class Call implements Receiver, RunningCall, BridgedCall, HeldCall, Waite
       attempts: this.#attempts,
       durationMs: this.#ports.now() - this.#startedAt,
       caller: this.#caller,
+      trouble: this.#lastError?.message,
     });
   }
 

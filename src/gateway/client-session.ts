@@ -67,7 +67,8 @@ const MAX_ACTIVATED = 30;
 /** What an operator may see of a session: never the id, which is a credential. */
 export interface SessionView {
   readonly path: string;
-  readonly client: unknown;
+  /** `clientInfo`: an object, whatever stands in it. */
+  readonly client: Readonly<Record<string, unknown>>;
   readonly protocolVersion: string;
   readonly idleMs: number;
   readonly running: number;
@@ -382,7 +383,7 @@ export class ClientSession implements Caller, NoticeTaker {
   describe(now: number): SessionView {
     return {
       path: this.seal.path,
-      client: JSON.parse(this.seal.clientInfo) as unknown,
+      client: JSON.parse(this.seal.clientInfo) as SessionView['client'],
       protocolVersion: this.seal.protocolVersion,
       idleMs: Math.round(now - this.lastSeenAt),
       running: this.#running.size,

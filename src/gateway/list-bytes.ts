@@ -138,7 +138,7 @@ function once<Value>(make: () => Value): () => Value {
 }
 
 /** The item's own text with only its name changed, and the URIs in it where another service owns them. */
-function shown(
+export function shown(
   entry: CatalogItem | CatalogResource,
   { spelling, kind, slim }: ListView,
   service: CatalogService,
