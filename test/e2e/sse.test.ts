@@ -27,11 +27,14 @@ it('servers registered in Consul with mcp-transport=sse are listed and called; o
       const meta = { 'mcp-transport': 'sse' };
       await registerService(consul, { name: 'old', id, port: server.port, meta });
     }
-    await eventually(async () => {
-      const answer = await fetch(`http://127.0.0.1:${adminPort}/api/v1/services/old`);
-      const { instances } = (await answer.json()) as { instances?: { receivesCalls: boolean }[] };
-      return instances?.filter((instance) => instance.receivesCalls).length === 2;
-    });
+    await eventually(
+      async () => {
+        const answer = await fetch(`http://127.0.0.1:${adminPort}/api/v1/services/old`);
+        const { instances } = (await answer.json()) as { instances?: { receivesCalls: boolean }[] };
+        return instances?.filter((instance) => instance.receivesCalls).length === 2;
+      },
+      { withinMs: 30_000 },
+    );
     await client.connect(new StreamableHTTPClientTransport(new URL(`http://127.0.0.1:${port}/mcp`)));
     const echo = async (message: string): Promise<unknown> =>
       (await client.callTool({ name: 'old__echo', arguments: { message } })).content;

@@ -203,8 +203,12 @@ describe('a server-everything that is killed', () => {
     await client.subscribeResource({ uri });
     await first.stop('SIGKILL');
     await start(first.port);
-    const echo = await client.callTool({ name: 'solo__echo', arguments: { message: 'again' } });
-    expect(echo.content).toEqual([{ type: 'text', text: 'Echo: again' }]);
+    // The router may have found out in between that nobody listens.
+    await eventually(async () => {
+      const echo = await client.callTool({ name: 'solo__echo', arguments: { message: 'again' } });
+      expect(echo.content).toEqual([{ type: 'text', text: 'Echo: again' }]);
+      return true;
+    });
     await client.callTool({ name: 'solo__toggle-subscriber-updates', arguments: {} });
     await client.callTool({ name: 'solo__toggle-simulated-logging', arguments: {} });
     await eventually(() => updated.includes(uri), { withinMs: 20_000 });
